@@ -1,0 +1,1 @@
+"""Look-ups: mail exchangers, and host names that may relay."""

@@ -1,0 +1,1 @@
+"""Addresses, envelopes, messages, replies and reports: values of mail, without I/O."""

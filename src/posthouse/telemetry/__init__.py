@@ -1,0 +1,1 @@
+"""The closed list of log events, counters, and cases (recorded decisions)."""

@@ -1,0 +1,1 @@
+"""Between sockets and cores: TLS in memory and the octets of a connection."""
