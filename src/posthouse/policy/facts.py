@@ -159,6 +159,9 @@ class Request(Struct, frozen=True):
         findings: What screening found.
         usage: What was sent lately.
         load: What the server carries.
+        taken: Addresses used in this mail that lead to somebody else's mailbox here, folded.
+        sender_account: Whose address the reverse-path is, if an account's here. Opens nothing:
+            only `counterfactual` reads it, to say who would have to sign in.
     """
 
     at: datetime
@@ -174,3 +177,5 @@ class Request(Struct, frozen=True):
     findings: tuple[Finding, ...] = ()
     usage: Usage = Usage()
     load: Load = Load()
+    taken: frozenset[Mailbox] = frozenset()
+    sender_account: Account | None = None

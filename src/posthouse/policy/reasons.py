@@ -64,6 +64,7 @@ class Reason(StrEnum):
     SIGN_IN_UNREADABLE = "sign-in-unreadable"
     # content
     LOOKS_LIKE_SPAM = "looks-like-spam"
+    SCREENING_SILENT = "screening-silent"
     BREAKS_FORMAT = "breaks-format"
     # ours
     STORAGE_FULL = "storage-full"
@@ -74,13 +75,316 @@ class Reason(StrEnum):
 class Wording(Struct, frozen=True):
     """How a reason is told on the wire.
 
-    `text` is ASCII and may use the fields in `wording.FIELDS` (sessions), such as ``{recipient}``.
+    Attributes:
+        code: Basic status code (RFC 5321 §4.2).
+        status: Enhanced status code (RFC 3463).
+        fixer: Who can make the mail go through.
+        text: One ASCII sentence; may use the fields of `wording.FIELDS`, such as ``{recipient}``.
+        meaning: The reason in one sentence, for manual, explain and help pages.
     """
 
     code: int
     status: str
     fixer: Fixer
     text: str
-    meaning: str  # one sentence for manual, explain and help pages
+    meaning: str
 
 
+_NOBODY, _SENDER, _OPERATOR = Fixer.NOBODY, Fixer.SENDER, Fixer.OPERATOR
+_RECIPIENT_OK: Final = "Recipient ok"
+
+# 550 is the code for a declined relay (RFC 5321 §3.6.2), 5.7.1 for "not authorized" (RFC 3463
+# §3.8). Not 4xx: a mail program would try for days and its user would hear nothing.
+WORDINGS: Final[dict[Reason, Wording]] = {
+    Reason.WELCOME: Wording(
+        250, "2.1.0", _NOBODY, "Sender ok", "Anybody may connect and bring mail for our domains."
+    ),
+    Reason.LOCAL_RECIPIENT: Wording(
+        250, "2.1.5", _NOBODY, _RECIPIENT_OK, "The recipient's domain is served here."
+    ),
+    Reason.SIGNED_IN: Wording(250, "2.1.5", _NOBODY, _RECIPIENT_OK, "The client signed in."),
+    Reason.POP_WINDOW_OPEN: Wording(
+        250,
+        "2.1.5",
+        _NOBODY,
+        _RECIPIENT_OK,
+        "The sender fetched mail from the same address a moment ago.",
+    ),
+    Reason.NETWORK_MAY_RELAY: Wording(
+        250, "2.1.5", _NOBODY, _RECIPIENT_OK, "The client's address is in a network that may relay."
+    ),
+    Reason.HOST_NAME_MAY_RELAY: Wording(
+        250, "2.1.5", _NOBODY, _RECIPIENT_OK, "A listed host name points at the client's address."
+    ),
+    Reason.CONTENT_FINE: Wording(
+        250,
+        "2.6.0",
+        _NOBODY,
+        "Message accepted as {message}",
+        "Nothing speaks against the content.",
+    ),
+    Reason.NOT_RECOGNISED: Wording(
+        550,
+        "5.7.1",
+        _SENDER,
+        "Please sign in before sending to {domain}: it is not served here",
+        "The recipient's domain is not ours, and the client came through no door: it is not"
+        " signed in, fetched no mail lately, and its address is not listed.",
+    ),
+    Reason.SIGN_IN_FIRST: Wording(
+        530,
+        "5.7.0",
+        _SENDER,
+        "Please sign in first: {how_to_sign_in}",
+        "This listener takes mail only from people it knows.",
+    ),
+    Reason.POP_WINDOW_ENDED: Wording(
+        550,
+        "5.7.1",
+        _SENDER,
+        "Mail was last fetched from your address {minutes_ago} min ago: fetch mail, then send",
+        "The sender fetched mail from this address, but too long ago.",
+    ),
+    Reason.POP_WINDOW_OTHER_SENDER: Wording(
+        550,
+        "5.7.1",
+        _SENDER,
+        "Mail was fetched from your address, but not by the owner of {sender}",
+        "A POP window is open for this address, but it belongs to another account.",
+    ),
+    Reason.DOOR_ENDED: Wording(
+        550,
+        "5.7.1",
+        _OPERATOR,
+        "The permission for your address ended: please sign in, or ask for a new one",
+        "The entry that let this client relay has passed its last day.",
+    ),
+    Reason.RECOGNITION_UNREADABLE: Wording(
+        451,
+        "4.7.0",
+        _OPERATOR,
+        "I cannot look up now whether you may send: please try again in a few minutes",
+        "A fact that might open a door (POP windows, a watched host name) cannot be read now.",
+    ),
+    Reason.RECIPIENT_NOT_IN_DOOR: Wording(
+        550,
+        "5.7.1",
+        _OPERATOR,
+        "From here you may send to {allowed} only",
+        "The client is known, but its entry is limited to other recipients.",
+    ),
+    Reason.SENDER_NOT_OWN: Wording(
+        550,
+        "5.7.1",
+        _SENDER,
+        "You may not send as {sender}; you may use {allowed}",
+        "The reverse-path is not an address of the account or network that sends.",
+    ),
+    Reason.FROM_NOT_OWN: Wording(
+        550,
+        "5.7.1",
+        _SENDER,
+        "You may not write as {address} in the From field; you may use {allowed}",
+        "An author in the From field is not an address of the account or network that sends.",
+    ),
+    Reason.SENDER_FIELD_NOT_OWN: Wording(
+        550,
+        "5.7.1",
+        _SENDER,
+        "You may not write as {address} in the Sender field; you may use {allowed}",
+        "The Sender field is not an address of the account or network that sends.",
+    ),
+    Reason.REPLY_TO_NOT_OWN: Wording(
+        550,
+        "5.7.1",
+        _SENDER,
+        "Replies may not go to {address} (Reply-To field); you may use {allowed}",
+        "The Reply-To field is outside what the account or network may use.",
+    ),
+    Reason.FROM_UNREADABLE: Wording(
+        550,
+        "5.6.0",
+        _SENDER,
+        "The {field} field is missing or is not a valid address: please correct it",
+        "The author cannot be read from the message, so it cannot be checked.",
+    ),
+    Reason.FROM_AMBIGUOUS: Wording(
+        550,
+        "5.6.0",
+        _SENDER,
+        "The message names several authors without saying who sent it: use one From field",
+        "There is more than one From field, or several authors and no Sender field.",
+    ),
+    Reason.RECIPIENT_UNKNOWN: Wording(
+        550,
+        "5.1.1",
+        _SENDER,
+        "There is no mailbox {recipient} here: please check the address",
+        "The domain is ours, but nobody has this address.",
+    ),
+    Reason.RECIPIENT_UNREADABLE: Wording(
+        451,
+        "4.3.0",
+        _OPERATOR,
+        "I cannot look up {recipient} now: please try again in a few minutes",
+        "The list of accounts cannot be read now.",
+    ),
+    Reason.ROUTED_RECIPIENT: Wording(
+        550,
+        "5.1.3",
+        _SENDER,
+        "An address with a route inside (%, !, @) is not passed on: use the plain address",
+        "The next server might read the local-part as a route and become a relay.",
+    ),
+    Reason.TOO_MANY_SESSIONS: Wording(
+        421,
+        "4.3.2",
+        _NOBODY,
+        "{hostname} is busy: please try again in a few minutes",
+        "The server carries as many sessions as it may.",
+    ),
+    Reason.TOO_MANY_SESSIONS_FROM_ADDRESS: Wording(
+        421,
+        "4.7.0",
+        _SENDER,
+        "Too many sessions from your address at once: please close some",
+        "One client address has as many sessions as it may.",
+    ),
+    Reason.TOO_MANY_RECIPIENTS: Wording(
+        452,
+        "4.5.3",
+        _SENDER,
+        "Too many recipients for one message: send the rest in a further one",
+        "One message has as many recipients as it may.",
+    ),
+    Reason.ACCOUNT_RECIPIENT_BUDGET: Wording(
+        450,
+        "4.7.1",
+        _SENDER,
+        "You have written to as many recipients as you may for now: please try again later",
+        "The account's budget of recipients is used up.",
+    ),
+    Reason.ACCOUNT_NEW_RECIPIENT_BUDGET: Wording(
+        450,
+        "4.7.1",
+        _SENDER,
+        "You have written to as many new recipients as you may for now: please try again later",
+        "The account's budget of recipients it never wrote to before is used up.",
+    ),
+    Reason.ADDRESS_RECIPIENT_BUDGET: Wording(
+        450,
+        "4.7.1",
+        _SENDER,
+        "As many recipients as allowed were written to from your address: try again later",
+        "The budget of recipients of this client address is used up.",
+    ),
+    Reason.MESSAGE_TOO_BIG: Wording(
+        552,
+        "5.3.4",
+        _SENDER,
+        "The message is too big: at most {megabytes} MB are taken here",
+        "The message is larger than the limit.",
+    ),
+    Reason.MAIL_LOOP: Wording(
+        554,
+        "5.4.6",
+        _OPERATOR,
+        "The message has been through too many servers: it seems to go in a loop",
+        "The message has too many Received fields.",
+    ),
+    Reason.SIGN_IN_FAILED: Wording(
+        535,
+        "5.7.8",
+        _SENDER,
+        "Name or password is wrong",
+        "The name, the password, or both did not match.",
+    ),
+    Reason.SIGN_IN_LOCKED: Wording(
+        454,
+        "4.7.0",
+        _SENDER,
+        "Too many failed sign-ins: please wait a few minutes, then check the password",
+        "Sign-ins to this account from this address are paused after many failures.",
+    ),
+    Reason.SIGN_IN_UNREADABLE: Wording(
+        454,
+        "4.7.0",
+        _OPERATOR,
+        "I cannot check passwords now: please try again in a few minutes",
+        "The list of accounts cannot be read now.",
+    ),
+    Reason.LOOKS_LIKE_SPAM: Wording(
+        550,
+        "5.7.1",
+        _SENDER,
+        "The message looks like spam ({check}): please write it differently",
+        "A screening check found what it looks for.",
+    ),
+    Reason.SCREENING_SILENT: Wording(
+        451,
+        "4.7.1",
+        _OPERATOR,
+        "The message cannot be screened now: please try again in a few minutes",
+        "A screening check gave no answer.",
+    ),
+    Reason.BREAKS_FORMAT: Wording(
+        550,
+        "5.6.0",
+        _SENDER,
+        "The message breaks the format: {detail}",
+        "Lines must end with CR LF; bare CR, bare LF and NUL are not taken.",
+    ),
+    Reason.STORAGE_FULL: Wording(
+        452,
+        "4.3.1",
+        _OPERATOR,
+        "No room to store the message now: please try again later",
+        "The disk is full; nothing accepted is lost.",
+    ),
+    Reason.STORAGE_FAILED: Wording(
+        451,
+        "4.3.0",
+        _OPERATOR,
+        "The message could not be stored safely: please try again later",
+        "The disk failed; the message was not accepted.",
+    ),
+    Reason.SHUTTING_DOWN: Wording(
+        421,
+        "4.3.2",
+        _NOBODY,
+        "{hostname} is stopping: please try again in a few minutes",
+        "The server is being stopped or restarted.",
+    ),
+}
+
+# The reasons that say "you may not relay": ready-made wordings replace them all.
+RELAY_REFUSALS: Final = frozenset(
+    {
+        Reason.NOT_RECOGNISED,
+        Reason.POP_WINDOW_ENDED,
+        Reason.POP_WINDOW_OTHER_SENDER,
+        Reason.DOOR_ENDED,
+    }
+)
+
+
+class Words(Struct, frozen=True):
+    """What a ready-made word set says for one reason; `status` may be empty."""
+
+    code: int
+    status: str
+    text: str
+
+
+def _relay_words(words: Words) -> dict[Reason, Words]:
+    return dict.fromkeys(RELAY_REFUSALS, words)
+
+
+# Texts that people and help desks have known for decades, by the name of their program.
+WORD_SETS: Final[dict[str, dict[Reason, Words]]] = {
+    "plain": {},
+    "sendmail": _relay_words(Words(550, "5.7.1", "<{recipient}>... Relaying denied")),
+    "qmail": _relay_words(
+        Words(553, "", "sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)")
+    ),
+}

@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from enum import Enum
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from posthouse.mail.address import Mailbox
 from posthouse.policy.networks import NetworkTable
@@ -58,6 +59,19 @@ class AddressSet(Struct, frozen=True):
         if self.mailboxes and mailbox.folded in self.mailboxes:
             return True
         return bool(self.parents) and self._has_parent(mailbox.domain)
+
+    def holds_domain_of(self, mailbox: Mailbox) -> bool:
+        """Whether some address of the set is in the same domain."""
+        return self.holds(mailbox) or any(m.domain == mailbox.domain for m in self.mailboxes)
+
+    def texts(self) -> tuple[str, ...]:
+        """The set as an operator writes it, for refusals and listings."""
+        return (
+            *(["any address"] if self.everything else []),
+            *sorted(map(str, self.mailboxes)),
+            *sorted(f"@{domain}" for domain in self.domains),
+            *sorted(f"@*.{domain}" for domain in self.parents),
+        )
 
     def _has_parent(self, domain: str) -> bool:
         while "." in domain:
@@ -160,6 +174,7 @@ class CheckRule(Struct, frozen=True):
     """What to do with what one screening check says."""
 
     name: str
+    ask: str = "gtube"  # gtube | recipient-budget
     found: str = "hold"  # refuse | hold | mark
     no_answer: str = "defer"  # accept | defer
     where: str = ""
@@ -197,6 +212,8 @@ class Rules(Struct, frozen=True):
         identity: Who may write as whom.
         limits: How much.
         checks: Screening entries, by name.
+        doors_by_kind: Made of `doors`; network doors are not in it.
+        holds_over_budget: Made of `checks`: a check decides on used-up budgets, at the content.
     """
 
     hostname: str
@@ -207,3 +224,16 @@ class Rules(Struct, frozen=True):
     identity: Identity = Identity()
     limits: Limits = Limits()
     checks: dict[str, CheckRule] = {}
+    doors_by_kind: dict[DoorKind, tuple[Door, ...]] = {}
+    holds_over_budget: bool = False
+
+    def __post_init__(self) -> None:
+        """Sort the doors once, so that a decision looks only at those it asks about."""
+        by_kind = {
+            kind: tuple(door for door in self.doors if door.kind is kind)
+            for kind in DoorKind
+            if kind is not DoorKind.NETWORK  # the table finds these
+        }
+        force_setattr(self, "doors_by_kind", by_kind)
+        asks = {check.ask for check in self.checks.values()}
+        force_setattr(self, "holds_over_budget", "recipient-budget" in asks)
