@@ -1,0 +1,230 @@
+"""How a client is known: which doors stand open for it at this moment.
+
+Doors are a set, any open one is enough, and all of them are tried: so order cannot matter, and the
+trace tells what each kind of door said.
+"""
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final
+
+from msgspec import Struct
+
+from posthouse.policy.decision import Step
+from posthouse.policy.facts import Account, Request
+from posthouse.policy.ownership import owns
+from posthouse.policy.reasons import Reason
+from posthouse.policy.rules import Door, DoorKind, Passwords, Rules
+
+SIGNED_IN: Final = "client signed in"
+POP_WINDOW: Final = "mail was fetched from this address lately"
+NETWORK: Final = "network may relay"
+HOST_NAME: Final = "host name may relay"
+
+REASON_OF: Final[dict[DoorKind, Reason]] = {
+    DoorKind.SIGNED_IN: Reason.SIGNED_IN,
+    DoorKind.POP_WINDOW: Reason.POP_WINDOW_OPEN,
+    DoorKind.NETWORK: Reason.NETWORK_MAY_RELAY,
+    DoorKind.HOST_NAME: Reason.HOST_NAME_MAY_RELAY,
+}
+
+
+class Recognition(Struct, frozen=True):
+    """One open door, and who came through it.
+
+    Attributes:
+        door: The entry.
+        account: The account it recognises; None for networks and host names.
+        detail: What opened it, for records: ``ann@example.com``, ``198.51.100.0/24``.
+    """
+
+    door: Door
+    account: Account | None
+    detail: str
+
+    @property
+    def reason(self) -> Reason:
+        """The reason that accepts what comes through this door."""
+        return REASON_OF[self.door.kind]
+
+    def __str__(self) -> str:
+        return f"{self.door.kind.value} {self.detail}"
+
+
+class Known(Struct):
+    """What the doors said about one client, gathered while they are tried.
+
+    Attributes:
+        open: Every open door.
+        steps: One for each kind of door, in a fixed order.
+        minutes_ago: Since the last command of the latest POP session whose window ended.
+        other_sender: A POP window is open, but not for this reverse-path.
+        ended: A door that would have opened, had its last day not passed.
+        unreadable: What could not be read and might have opened a door.
+    """
+
+    open: list[Recognition]
+    steps: list[Step]
+    minutes_ago: int | None = None
+    other_sender: bool = False
+    ended: Door | None = None
+    unreadable: str = ""
+
+
+def recognise(request: Request, rules: Rules) -> Known:
+    """Try every door that is valid on the client's listener."""
+    known = Known([], [])
+    _try_signed_in(request, rules, known)
+    _try_pop_windows(request, rules, known)
+    _try_networks(request, rules, known)
+    _try_host_names(request, rules, known)
+    return known
+
+
+def is_over(door: Door, at: datetime) -> bool:
+    """Whether the door's end has passed; a date counts to the end of that day, UTC."""
+    if door.until is None:
+        return False
+    return at >= end_of(door.until)
+
+
+def end_of(until: date | datetime) -> datetime:
+    """Return the first moment at which an entry that is valid `until` then is closed."""
+    if isinstance(until, datetime):
+        return until if until.tzinfo else until.replace(tzinfo=UTC)
+    return datetime.combine(until + timedelta(days=1), time(), tzinfo=UTC)
+
+
+def _is_valid(door: Door, request: Request, known: Known) -> bool:
+    """Whether the door counts here and now; one that only came too late is remembered."""
+    if door.listeners and request.client.listener not in door.listeners:
+        return False
+    if door.until is not None and is_over(door, request.at):
+        known.ended = door
+        return False
+    return True
+
+
+def _try_signed_in(request: Request, rules: Rules, known: Known) -> None:
+    sign_in = request.client.signed_in
+    if sign_in is None:
+        known.steps.append(Step(SIGNED_IN, answer=False, because="nobody signed in"))
+        return
+    because, where = f"{sign_in.account.name}, but not by a door of this listener", ""
+    opened = False
+    for door in rules.doors_by_kind[DoorKind.SIGNED_IN]:
+        if not _takes_password(door, submission=sign_in.submission_password):
+            because, where = f"{sign_in.account.name}, by a password not taken here", door.where
+        elif _is_valid(door, request, known):
+            known.open.append(Recognition(door, sign_in.account, sign_in.account.name))
+            because, where, opened = sign_in.account.name, door.where, True
+    known.steps.append(Step(SIGNED_IN, opened, because, where))
+
+
+def _takes_password(door: Door, *, submission: bool) -> bool:
+    if door.passwords is Passwords.EITHER:
+        return True
+    return submission is (door.passwords is Passwords.SUBMISSION)
+
+
+def _try_pop_windows(request: Request, rules: Rules, known: Known) -> None:
+    doors = rules.doors_by_kind[DoorKind.POP_WINDOW]
+    if not doors:
+        known.steps.append(Step(POP_WINDOW, answer=False, because="no such door"))
+        return
+    because, where, opened = "none was fetched", "", False
+    for door in doors:
+        if not _is_valid(door, request, known):
+            continue
+        if "pop-window" in request.client.unreadable:
+            known.unreadable = because = "POP windows cannot be read now"
+        for session in request.client.pop_sessions:
+            age = request.at - session.last_command
+            because, where = f"{_minutes(age)} of {_minutes(door.window)} min ago", door.where
+            if not timedelta() <= age <= door.window:
+                _note_ended(known, age)
+            elif not _is_own_window(request, rules, session.account):
+                known.other_sender = True
+                because = f"{because}, but not by the owner of {request.reverse_path}"
+            else:
+                known.open.append(Recognition(door, session.account, session.account.name))
+                opened = True
+                break
+    known.steps.append(Step(POP_WINDOW, opened, because, where))
+
+
+def _is_own_window(request: Request, rules: Rules, account: Account) -> bool:
+    """An open window counts only for the account's own addresses, whatever the identity rule.
+
+    Else a neighbour behind the same address would relay without knowing whom to imitate. So the
+    null reverse-path opens nothing either.
+    """
+    path = request.reverse_path
+    if path is None or path.mailbox is None:
+        return False
+    return owns(account, path.mailbox, plus_tags=rules.identity.plus_tags, taken=request.taken)
+
+
+def _note_ended(known: Known, age: timedelta) -> None:
+    if age > timedelta():
+        minutes = _minutes(age)
+        if known.minutes_ago is None or minutes < known.minutes_ago:
+            known.minutes_ago = minutes
+
+
+def _try_networks(request: Request, rules: Rules, known: Known) -> None:
+    address = request.client.address
+    because, where, opened = f"{address} is in none of {rules.networks.count}", "", False
+    for number in rules.networks.find(address):
+        door = rules.doors[number]
+        if not _is_valid(door, request, known):
+            if not opened:
+                because, where = (
+                    f"{address} is in {door.name}, {_why_not(door, request)}",
+                    door.where,
+                )
+            continue
+        if not opened:
+            because = f"{address} is in {rules.networks.narrowest(address)}{_about(door)}"
+            where, opened = door.where, True
+        known.open.append(Recognition(door, None, door.name))
+    known.steps.append(Step(NETWORK, opened, because, where))
+
+
+def _try_host_names(request: Request, rules: Rules, known: Known) -> None:
+    doors = rules.doors_by_kind[DoorKind.HOST_NAME]
+    if not doors:
+        return
+    client = request.client
+    because, where, opened = f"no listed name points at {client.address}", "", False
+    for door in doors:
+        if not _is_valid(door, request, known):
+            continue
+        for unreadable in door.hosts & client.unreadable:
+            known.unreadable = because = f"{unreadable} cannot be looked up now"
+            where = door.where
+        for name in client.watched_names:
+            if name.host in door.hosts and request.at - name.last_seen <= door.linger:
+                because = f"{name.host} points at {client.address}{_about(door)}"
+                where, opened = door.where, True
+                known.open.append(Recognition(door, None, name.host))
+    known.steps.append(Step(HOST_NAME, opened, because, where))
+
+
+def _about(door: Door) -> str:
+    """The operator's own words about an entry: its name, its end, why it is there."""
+    words = f" ({door.name}" if door.name != door.kind.value else ""
+    if door.until is not None:
+        words += f"{', ' if words else ' ('}until {door.until}"
+    if door.because:
+        words += f"{', ' if words else ' ('}{door.because}"
+    return f"{words})" if words else ""
+
+
+def _why_not(door: Door, request: Request) -> str:
+    if door.listeners and request.client.listener not in door.listeners:
+        return f"which is not for listener {request.client.listener}"
+    return f"which ended {door.until}"
+
+
+def _minutes(span: timedelta) -> int:
+    return int(span.total_seconds() // 60)
