@@ -1,0 +1,286 @@
+"""Octets between a transport and a sans-IO core, with TLS in between when it is wanted.
+
+`StreamProtocol` owns the transport, the TLS pipe, the idle timer and both directions of
+back-pressure. A session derives from it and overrides the hooks; no task, future or stream reader
+is made for a command.
+"""
+
+import asyncio
+import ssl
+from datetime import timedelta
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final, cast
+
+from posthouse.policy.networks import fold
+from posthouse.wire.tls import TlsError, TlsPipe
+
+WRITE_OCTETS_HIGH: Final = 64 * 1024  # above it `can_write` turns False
+HANDSHAKE_SECONDS_MAX: Final = 60.0
+LINGER_SECONDS: Final = 5.0  # for the peer to read the last reply after we ended
+
+Address = IPv4Address | IPv6Address
+
+
+class StreamProtocol(asyncio.Protocol):
+    """One connection as a session sees it: plain octets in both directions.
+
+    Hooks, all of them called on the loop: `stream_started`, `octets_received`, `tls_started`,
+    `tls_failed`, `writing_resumed`, `idle_too_long`, `peer_finished`, `stream_ended`.
+
+    Args:
+        idle_time: After so long without `restart_idle_timer` comes `idle_too_long`.
+        tls: With a context the stream begins with a TLS handshake (RFC 8314 section 3).
+
+    Attributes:
+        can_write: False while the peer takes less than we write: pause what produces octets.
+        tls: The TLS pipe, once a handshake began.
+        is_ending: `close` or `abort` was called, or the connection is gone.
+    """
+
+    def __init__(self, *, idle_time: timedelta, tls: ssl.SSLContext | None = None) -> None:
+        self._idle_seconds = idle_time.total_seconds()
+        self._tls_from_start = tls
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._last_activity = 0.0
+        self._unsent_at_last_look = 0
+        self._handshaking = False
+        self._peer_has_finished = False
+        self._reading = True
+        self.tls: TlsPipe | None = None
+        self.can_write = True
+        self.is_ending = False
+
+    # ---------------------------------------------------------------- hooks for the session
+
+    def stream_started(self) -> None:
+        """The stream is open, and encrypted if it begins with TLS: greet now."""
+
+    def octets_received(self, octets: bytes) -> None:
+        """The peer sent these octets, already decrypted; never empty."""
+
+    def tls_started(self) -> None:
+        """The handshake that `start_tls` began is done."""
+
+    def tls_failed(self, error: TlsError) -> None:
+        """The handshake or a record was bad; the connection is being given up."""
+
+    def writing_resumed(self) -> None:
+        """The peer takes octets again: `can_write` is True."""
+
+    def idle_too_long(self) -> None:
+        """Nothing happened for `idle_time`. A session may say farewell, then call `close`."""
+        self.close()
+
+    def peer_finished(self) -> None:
+        """The peer will send no more. Answer what is under way, then call `close`."""
+        self.close()
+
+    def stream_ended(self) -> None:
+        """The connection is gone; called once, and nothing is called after it."""
+
+    # ---------------------------------------------------------------- for the session to call
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether a TLS handshake was completed."""
+        return self.tls is not None and self.tls.handshake_done
+
+    @property
+    def peer_address(self) -> Address:
+        """Address of the peer; IPv4-mapped IPv6 is folded to IPv4."""
+        return fold(ip_address(self._opened().get_extra_info("peername")[0]))
+
+    @property
+    def local_address(self) -> tuple[str, int]:
+        """Address and port the peer connected to."""
+        name = self._opened().get_extra_info("sockname")
+        return name[0], name[1]
+
+    def write(self, octets: bytes) -> None:
+        """Send octets, encrypted if TLS is on. After `close` they are dropped."""
+        if self.is_ending or not octets:
+            return
+        if self.tls is not None:
+            self.tls.send(octets)
+            octets = self.tls.outgoing()
+        self._opened().write(octets)
+
+    def start_tls(self, context: ssl.SSLContext) -> None:
+        """Begin a handshake as server; call it after the positive reply was written in clear.
+
+        The caller has thrown away what the peer pipelined (RFC 3207 section 4.2, RFC 2595
+        section 4); whatever comes from now on is ciphertext.
+        """
+        self.tls = TlsPipe(context, server_side=True)
+        self._handshaking = True
+        self._arm(min(HANDSHAKE_SECONDS_MAX, self._idle_seconds))
+
+    def pause_reading(self) -> None:
+        """Take nothing more from the peer until `resume_reading`; may be repeated."""
+        if self._reading and not self.is_ending and self._transport is not None:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Undo `pause_reading`; may be repeated."""
+        if not self._reading and self._transport is not None:
+            self._reading = True
+            self._transport.resume_reading()
+
+    def restart_idle_timer(self) -> None:
+        """Something worth waiting for happened: a whole command, a block of content."""
+        self._last_activity = asyncio.get_running_loop().time()
+
+    def set_idle_time(self, idle_time: timedelta) -> None:
+        """Wait so long from now on, counted from this moment."""
+        self._idle_seconds = idle_time.total_seconds()
+        self.restart_idle_timer()
+        if not self.is_ending:
+            self._arm(self._idle_seconds)
+
+    def close(self) -> None:
+        """Send what was written, then end the connection.
+
+        What the peer still sends is read and thrown away for a moment: closing a socket with
+        unread octets makes a reset that may destroy our last reply on its way.
+        """
+        if self.is_ending:
+            return
+        transport = self._opened()
+        if self.tls is not None:
+            self.tls.close()
+            if rest := self.tls.outgoing():
+                transport.write(rest)
+        self.resume_reading()
+        self.is_ending = True
+        if self._peer_has_finished or not transport.can_write_eof():
+            transport.close()
+        else:
+            transport.write_eof()
+        self._linger()
+
+    def abort(self) -> None:
+        """End the connection at once; unsent octets are lost."""
+        self.is_ending = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    # ---------------------------------------------------------------- called by asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102 - asyncio's
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=WRITE_OCTETS_HIGH)
+        self.restart_idle_timer()
+        if self._tls_from_start is not None:
+            self.start_tls(self._tls_from_start)
+        else:
+            self._arm(self._idle_seconds)
+            self.stream_started()
+
+    def data_received(self, data: bytes) -> None:  # noqa: D102 - asyncio's
+        if self.is_ending:
+            return
+        if self.tls is None:
+            self.octets_received(data)
+        else:
+            self._receive_ciphertext(self.tls, data)
+
+    def eof_received(self) -> bool:  # noqa: D102 - asyncio's
+        if self.is_ending:
+            return False
+        self._finish_peer()
+        return True  # the session closes when it has answered
+
+    def pause_writing(self) -> None:  # noqa: D102 - asyncio's
+        self.can_write = False
+
+    def resume_writing(self) -> None:  # noqa: D102 - asyncio's
+        self.can_write = True
+        if not self.is_ending:
+            self.restart_idle_timer()
+            self.writing_resumed()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002, D102 - asyncio's
+        self.is_ending = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.stream_ended()
+
+    # ---------------------------------------------------------------- inside
+
+    def _opened(self) -> asyncio.Transport:
+        assert self._transport is not None, "used before connection_made"
+        return self._transport
+
+    def _receive_ciphertext(self, pipe: TlsPipe, data: bytes) -> None:
+        try:
+            octets = pipe.receive(data)
+        except TlsError as error:
+            self._fail_tls(pipe, error)
+            return
+        if outgoing := pipe.outgoing():
+            self._opened().write(outgoing)
+        if self._handshaking and pipe.handshake_done:
+            self._handshaking = False
+            self.set_idle_time(timedelta(seconds=self._idle_seconds))
+            if self._tls_from_start is not None:
+                self.stream_started()
+            else:
+                self.tls_started()
+        if octets and not self.is_ending:
+            self.octets_received(octets)
+        if pipe.eof:
+            self._finish_peer()
+
+    def _fail_tls(self, pipe: TlsPipe, error: TlsError) -> None:
+        if alert := pipe.outgoing():
+            self._opened().write(alert)
+        self.tls_failed(error)
+        self.is_ending = True
+        self._opened().close()
+        self._linger()
+
+    def _finish_peer(self) -> None:
+        if self._peer_has_finished or self.is_ending:
+            return
+        self._peer_has_finished = True
+        if self._handshaking:
+            self.abort()
+        else:
+            self.peer_finished()
+
+    def _arm(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look_at_the_clock)
+
+    def _look_at_the_clock(self) -> None:
+        """Re-armed coarsely, so that activity costs one look at the clock and no timer."""
+        if self._handshaking:
+            self.abort()
+            return
+        idle = asyncio.get_running_loop().time() - self._last_activity
+        if idle < self._idle_seconds:
+            self._arm(self._idle_seconds - idle)
+            return
+        self._last_activity += idle
+        self._arm(self._idle_seconds)
+        self.idle_too_long()
+
+    def _linger(self) -> None:
+        """Give up the ended connection once its last octets stop moving."""
+        transport = self._opened()
+        self._unsent_at_last_look = transport.get_write_buffer_size()
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(LINGER_SECONDS, self._linger_ended)
+
+    def _linger_ended(self) -> None:
+        unsent = self._opened().get_write_buffer_size()
+        if 0 < unsent < self._unsent_at_last_look:
+            self._linger()
+        else:
+            self.abort()
