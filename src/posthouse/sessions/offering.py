@@ -1,0 +1,53 @@
+"""Where and how one can sign in: for EHLO, and for refusals that say what would help."""
+
+from datetime import date, datetime, time, timedelta
+from typing import Final
+
+from posthouse.policy.rules import Door, DoorKind, ListenerRule, Rules, Service
+
+MECHANISMS: Final = ("PLAIN", "LOGIN")
+
+
+def takes_sign_ins(rules: Rules, listener: ListenerRule, at: datetime) -> bool:
+    """Whether a signed-in door is valid on the listener; on mx only where a door names it."""
+    return any(
+        door.kind is DoorKind.SIGNED_IN and _names(door, listener) and not _ended(door, at)
+        for door in rules.doors
+    )
+
+
+def _names(door: Door, listener: ListenerRule) -> bool:
+    if door.listeners:
+        return listener.name in door.listeners
+    return listener.service is Service.SUBMISSION
+
+
+def _ended(door: Door, at: datetime) -> bool:
+    if door.until is None:
+        return False
+    if isinstance(door.until, datetime):
+        return at >= door.until
+    last_day: date = door.until
+    return at >= datetime.combine(last_day + timedelta(days=1), time(), at.tzinfo)
+
+
+def tls_is_missing(listener: ListenerRule, *, tls: bool) -> bool:
+    """Whether signing in has to wait for TLS (RFC 4954 §4, RFC 8314 §3.3)."""
+    return listener.tls_before_sign_in and not tls
+
+
+def how_to_sign_in(rules: Rules, listener: ListenerRule, at: datetime, *, tls: bool) -> str:
+    """Say in half a sentence how to sign in, here if that is possible; "" if nowhere."""
+    if takes_sign_ins(rules, listener, at):
+        after = ", after STARTTLS" if tls_is_missing(listener, tls=tls) else ""
+        return f"with your mail address and password (AUTH{after})"
+    port = sign_in_port(rules, at)
+    return f"with your mail address and password on port {port}" if port else ""
+
+
+def sign_in_port(rules: Rules, at: datetime) -> int | None:
+    """Return the port to sign in at: the first of a submission listener where it is possible."""
+    for listener in rules.listeners.values():
+        if listener.service is Service.SUBMISSION and takes_sign_ins(rules, listener, at):
+            return next(iter(listener.ports), None)
+    return None

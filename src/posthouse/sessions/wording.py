@@ -1,0 +1,216 @@
+"""From a decision to the reply on the wire: one plain sentence, then reason, case and link.
+
+Wire text is ASCII and bounded. What a client sent appears in it only escaped, and never an
+address, network or door that the client did not name itself; the addresses it may use are told
+to those who proved who they are.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Final
+
+from msgspec import Struct
+
+from posthouse.mail.reply import LINE_OCTETS_MAX, Reply
+from posthouse.policy.decision import Decision, Stage, Verdict
+from posthouse.policy.facts import Request
+from posthouse.policy.reasons import RELAY_REFUSALS, WORD_SETS, WORDINGS, Reason, Words
+from posthouse.policy.rules import Rules, Service
+from posthouse.sessions.offering import how_to_sign_in, sign_in_port
+
+# What the text of a reason may mention, ours or a site's (``[refusals.wording]``).
+FIELDS: Final = (
+    "recipient", "domain", "sender", "address", "field", "allowed", "minutes_ago", "client",
+    "hostname", "port", "how_to_sign_in", "megabytes", "check", "detail", "message", "case",
+    "contact",
+)  # fmt: skip
+
+LIST_OCTETS_MAX: Final = 200  # of the addresses one may use; the rest is counted
+FIELD_OCTETS_MAX: Final = 330  # the longest address of RFC 5321 §4.5.3.1 fits
+TEXT_OCTETS_MAX: Final = LINE_OCTETS_MAX - len("550-5.7.100 \r\n")
+LINES_MAX: Final = 4  # of a sentence; a site's text is cut there
+
+_FIELD: Final = re.compile(r"\{([a-z_]+)\}")
+_UNSENDABLE: Final = re.compile(r"[^\x20-\x7e]")
+
+
+class SiteWords(Struct, frozen=True):
+    """How this site speaks.
+
+    Attributes:
+        word_set: Name of a ready-made set: ``plain``, ``sendmail`` or ``qmail``.
+        texts: The site's own sentence for a reason, by its id.
+        help_link: With ``{case}`` in it; "" puts no link into replies.
+        contact: Whom to ask.
+    """
+
+    word_set: str = "plain"
+    texts: Mapping[str, str] = {}
+    help_link: str = ""
+    contact: str = ""
+
+
+class Particulars(Struct, frozen=True):
+    """What a reply may mention that the request does not hold.
+
+    Attributes:
+        case: Short id of the recorded decision.
+        message: Id of the accepted message.
+        detail: What is wrong with the content.
+    """
+
+    case: str = ""
+    message: str = ""
+    detail: str = ""
+
+
+def reply_to(
+    decision: Decision,
+    request: Request,
+    rules: Rules,
+    site: SiteWords,
+    particulars: Particulars,
+) -> Reply:
+    """Return what the client hears of a decision."""
+    if decision.verdict is Verdict.ACCEPT and decision.reason is not Reason.CONTENT_FINE:
+        return _accepted(decision.stage, decision.reason)
+    words = _words_for(decision, request, rules, site)
+    sentence = _filled(words.text, _fields(decision, request, rules, site, particulars))
+    lines = _wrapped(sentence)
+    if decision.verdict is not Verdict.ACCEPT:
+        lines.append(_reference(decision.reason, site, particulars.case))
+    return Reply(words.code, words.status, "\n".join(lines))
+
+
+@lru_cache(maxsize=64)
+def _accepted(stage: Stage, reason: Reason) -> Reply:
+    if stage is Stage.MAIL:
+        reason = Reason.WELCOME
+    wording = WORDINGS[reason]
+    return Reply(wording.code, wording.status, wording.text)
+
+
+def _words_for(decision: Decision, request: Request, rules: Rules, site: SiteWords) -> Words:
+    """Choose the text, the most particular first, and codes that agree with the verdict."""
+    wording = WORDINGS[decision.reason]
+    if decision.verdict is Verdict.HOLD:
+        return Words(250, "2.6.0", "Message kept as {message}: a person looks at it first")
+    if _must_sign_in_here(decision, request, rules):
+        return Words(530, "5.7.0", _sign_in_text(decision, site))
+    ready_made = WORD_SETS[site.word_set].get(decision.reason)
+    text = site.texts.get(decision.reason)
+    if ready_made is not None and text is None and decision.stage is Stage.RECIPIENT:
+        return ready_made
+    code, status = wording.code, wording.status
+    if decision.verdict is Verdict.DEFER and code >= 500:
+        code, status = 451, f"4{status[1:]}"
+    elif decision.verdict is Verdict.REFUSE and code < 400:
+        code, status = 550, "5.7.1"
+    return Words(code, status, text or wording.text)
+
+
+def _must_sign_in_here(decision: Decision, request: Request, rules: Rules) -> bool:
+    """RFC 6409 §4.3: a submission server answers 530 to whom it does not know."""
+    listener = rules.listeners.get(request.client.listener)
+    return (
+        decision.stage is Stage.MAIL
+        and decision.verdict is Verdict.REFUSE
+        and listener is not None
+        and listener.service is Service.SUBMISSION
+        and (decision.reason in RELAY_REFUSALS or decision.reason is Reason.SIGN_IN_FIRST)
+    )
+
+
+def _sign_in_text(decision: Decision, site: SiteWords) -> str:
+    sign_in = site.texts.get(Reason.SIGN_IN_FIRST) or WORDINGS[Reason.SIGN_IN_FIRST].text
+    if decision.reason in (Reason.NOT_RECOGNISED, Reason.SIGN_IN_FIRST):
+        return sign_in
+    own = site.texts.get(decision.reason) or WORDINGS[decision.reason].text
+    return f"{own}\n{sign_in}"
+
+
+def _fields(
+    decision: Decision,
+    request: Request,
+    rules: Rules,
+    site: SiteWords,
+    particulars: Particulars,
+) -> dict[str, str]:
+    recipient = request.forward_path
+    reverse = request.reverse_path
+    sender = reverse.mailbox if reverse is not None else None
+    listener = rules.listeners.get(request.client.listener)
+    how = how_to_sign_in(rules, listener, request.at, tls=request.client.tls) if listener else ""
+    values = {
+        "recipient": str(recipient or ""),
+        "domain": recipient.domain if recipient is not None else "other domains",
+        "sender": str(sender) if sender is not None else "<>",
+        "address": decision.subject,
+        "field": decision.field,
+        "minutes_ago": "" if decision.minutes_ago is None else str(decision.minutes_ago),
+        "client": str(request.client.address),
+        "hostname": rules.hostname,
+        "port": str(sign_in_port(rules, request.at) or ""),
+        "how_to_sign_in": how or f"write to {site.contact or 'the postmaster'} for a way",
+        "megabytes": f"{rules.limits.message_octets / 1_000_000:.6g}",
+        "check": decision.subject,
+        "detail": particulars.detail,
+        "message": particulars.message,
+        "case": particulars.case,
+        "contact": site.contact or f"postmaster@{rules.hostname}",
+    }
+    fields = {name: sendable(value)[:FIELD_OCTETS_MAX] for name, value in values.items()}
+    fields["allowed"] = enumeration(decision.allowed)
+    return fields
+
+
+def _filled(text: str, fields: Mapping[str, str]) -> str:
+    """Put the fields in; no other syntax of `str.format` is known, a text can do no harm."""
+    return _FIELD.sub(lambda found: fields.get(found[1], found[0]), text)
+
+
+def sendable(text: str) -> str:
+    """Return the text in printable ASCII, everything else escaped as Python does."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _UNSENDABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def enumeration(addresses: Iterable[str]) -> str:
+    """Return ``a, b and 12 more``, cut so that the line can be sent."""
+    every = [sendable(address) for address in addresses]
+    if not every:
+        return "no address"
+    told: list[str] = []
+    room = LIST_OCTETS_MAX
+    for address in every:
+        room -= len(address) + 2
+        if room < 0 and told:
+            break
+        told.append(address[:FIELD_OCTETS_MAX])
+    rest = len(every) - len(told)
+    if rest:
+        return f"{', '.join(told)} and {rest} more"
+    return " or ".join((", ".join(told[:-1]), told[-1])) if len(told) > 1 else told[0]
+
+
+def _wrapped(sentence: str) -> list[str]:
+    """Cut at spaces into lines that can be sent; a word longer than a line is cut as well."""
+    lines: list[str] = []
+    for paragraph in sentence.split("\n"):
+        rest = sendable(paragraph)
+        while len(rest) > TEXT_OCTETS_MAX:
+            at = rest.rfind(" ", 0, TEXT_OCTETS_MAX)
+            at = at if at > 0 else TEXT_OCTETS_MAX
+            lines.append(rest[:at])
+            rest = rest[at:].lstrip()
+        lines.append(rest)
+    return lines[:LINES_MAX]
+
+
+def _reference(reason: Reason, site: SiteWords, case: str) -> str:
+    """``[pop-window-ended] case 7Q4KX2MB https://help...``: all that a help desk needs."""
+    link = f" {site.help_link.replace('{case}', case)}" if site.help_link and case else ""
+    known = f"[{reason}] case {case}" if case else f"[{reason}]"
+    return sendable(known + link)[:TEXT_OCTETS_MAX]
