@@ -93,61 +93,55 @@ def objection_to_authorship(
     )
 
 
+class _Field(Struct, frozen=True):
+    """A header field that names somebody, and the rule for it."""
+
+    name: str
+    reason: Reason
+    ownership: Ownership
+
+
 def _objection_to_authors(
     recognition: Recognition, authorship: Authorship, request: Request, rules: Rules
 ) -> Objection | None:
-    rule = rules.identity.from_
     if authorship.from_fields > 1:
         return Objection(Reason.FROM_AMBIGUOUS, "From", f"{authorship.from_fields} From fields", ())
     if not authorship.authors:
         return Objection(Reason.FROM_UNREADABLE, "From", UNREADABLE, ())
     if len(authorship.authors) > 1 and authorship.sender is None:
         return Objection(Reason.FROM_AMBIGUOUS, "From", f"{len(authorship.authors)} authors", ())
-    return _first_foreign(
-        recognition, authorship.authors, rule, request, rules, Reason.FROM_NOT_OWN, "From"
-    )
+    field = _Field("From", Reason.FROM_NOT_OWN, rules.identity.from_)
+    return _first_foreign(field, authorship.authors, recognition, request, rules)
 
 
 def _objection_to_sender(
     recognition: Recognition, authorship: Authorship, request: Request, rules: Rules
 ) -> Objection | None:
-    rule = rules.identity.from_
-    if not authorship.sender_readable and rule is not Ownership.ANYTHING:
+    field = _Field("Sender", Reason.SENDER_FIELD_NOT_OWN, rules.identity.from_)
+    if not authorship.sender_readable and field.ownership is not Ownership.ANYTHING:
         return Objection(Reason.FROM_UNREADABLE, "Sender", UNREADABLE, ())
     senders = (authorship.sender,) if authorship.sender else ()
-    return _first_foreign(
-        recognition, senders, rule, request, rules, Reason.SENDER_FIELD_NOT_OWN, "Sender"
-    )
+    return _first_foreign(field, senders, recognition, request, rules)
 
 
 def _objection_to_reply_to(
     recognition: Recognition, authorship: Authorship, request: Request, rules: Rules
 ) -> Objection | None:
-    rule = rules.identity.reply_to
-    if not authorship.reply_to_readable and rule is not Ownership.ANYTHING:
+    field = _Field("Reply-To", Reason.REPLY_TO_NOT_OWN, rules.identity.reply_to)
+    if not authorship.reply_to_readable and field.ownership is not Ownership.ANYTHING:
         return Objection(Reason.FROM_UNREADABLE, "Reply-To", UNREADABLE, ())
-    return _first_foreign(
-        recognition,
-        authorship.reply_to,
-        rule,
-        request,
-        rules,
-        Reason.REPLY_TO_NOT_OWN,
-        "Reply-To",
-    )
+    return _first_foreign(field, authorship.reply_to, recognition, request, rules)
 
 
-def _first_foreign(  # noqa: PLR0913  the three callers differ in nothing but these words
-    recognition: Recognition,
+def _first_foreign(
+    field: _Field,
     mailboxes: Iterable[Mailbox],
-    ownership: Ownership,
+    recognition: Recognition,
     request: Request,
     rules: Rules,
-    reason: Reason,
-    field: str,
 ) -> Objection | None:
     for mailbox in mailboxes:
-        if not may_write_as(recognition, mailbox, ownership, request, rules):
-            allowed = allowed_texts(recognition, ownership, rules)
-            return Objection(reason, field, str(mailbox), allowed)
+        if not may_write_as(recognition, mailbox, field.ownership, request, rules):
+            allowed = allowed_texts(recognition, field.ownership, rules)
+            return Objection(field.reason, field.name, str(mailbox), allowed)
     return None

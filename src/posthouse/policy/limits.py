@@ -4,7 +4,7 @@ from posthouse.policy.decision import Decision, Stage, Step, Verdict
 from posthouse.policy.facts import Request
 from posthouse.policy.reasons import Reason
 from posthouse.policy.recognition import Recognition
-from posthouse.policy.rules import Rules
+from posthouse.policy.rules import Budget, Rules
 
 
 def decide_connection(request: Request, rules: Rules) -> Decision:
@@ -51,6 +51,7 @@ def used_up_budget(
 ) -> tuple[Step, Reason] | None:
     """Return the first budget that one more recipient would exceed, or None."""
     limits, usage = rules.limits, request.usage
+    budgets: tuple[tuple[Budget | None, int, Reason], ...]
     if recognition.account is None:
         budgets = (
             (limits.address_recipients, usage.address_recipients, Reason.ADDRESS_RECIPIENT_BUDGET),

@@ -31,8 +31,6 @@ def decide_mail(request: Request, rules: Rules) -> Decision:
     if not known.open:
         if _is_submission(request, rules):
             return _not_recognised(Stage.MAIL, Reason.SIGN_IN_FIRST, known, trace)
-        if known.ended is None and not known.unreadable:
-            known.minutes_ago = None
         return Decision(Stage.MAIL, Verdict.ACCEPT, Reason.WELCOME, tuple(trace))
     fitting = _fitting(known, request, rules)
     trace.append(reverse_path_step(request, rules, allowed=bool(fitting)))

@@ -1,0 +1,101 @@
+"""May this message be taken, now that its content is known? Size, loops, authorship, screening."""
+
+from collections.abc import Iterator
+
+from posthouse.policy.decision import Decision, Stage, Step, Verdict
+from posthouse.policy.facts import Finding, Request
+from posthouse.policy.identity import Objection, may_send_from, objection_to_authorship
+from posthouse.policy.limits import size_step
+from posthouse.policy.reasons import Reason
+from posthouse.policy.recognition import Recognition, recognise
+from posthouse.policy.rules import CheckRule, Rules
+
+
+def decide_content(request: Request, rules: Rules) -> Decision:
+    """Decide a whole message, after its final dot (RFC 5321 §4.1.1.4, RFC 6409 §6.1).
+
+    What would be held is decided last: a message that is refused anyway is never kept.
+    """
+    trace: list[Step] = []
+    held: Decision | None = None
+    for decision in _objections(request, rules, trace):
+        if decision.verdict is not Verdict.HOLD:
+            return decision
+        held = held or decision
+    return held or Decision(Stage.CONTENT, Verdict.ACCEPT, Reason.CONTENT_FINE, tuple(trace))
+
+
+def _objections(request: Request, rules: Rules, trace: list[Step]) -> Iterator[Decision]:
+    """Ask everything in order, and yield a decision for each thing that is wrong."""
+    size = size_step(request, rules)
+    hops = Step(
+        "message goes in a loop",
+        request.hops > rules.limits.hops,
+        f"{request.hops} of {rules.limits.hops} Received fields",
+    )
+    for step, reason in ((size, Reason.MESSAGE_TOO_BIG), (hops, Reason.MAIL_LOOP)):
+        trace.append(step)
+        if step.answer:
+            yield Decision(Stage.CONTENT, Verdict.REFUSE, reason, tuple(trace))
+    identity = _decide_authorship(request, rules, trace)
+    if identity is not None:
+        yield identity
+    for finding in request.findings:
+        rule = rules.checks.get(finding.check)
+        if rule is not None and (decision := _decide_finding(finding, rule, trace)) is not None:
+            yield decision
+
+
+def _decide_authorship(request: Request, rules: Rules, trace: list[Step]) -> Decision | None:
+    """Check From, Sender and Reply-To of a recognised client; a stranger's are not our business.
+
+    Any open door that allows all of them is enough.
+    """
+    if request.authorship is None:
+        return None
+    known = recognise(request, rules)
+    fitting = [it for it in known.open if may_send_from(it, request.reverse_path, request, rules)]
+    if not fitting:
+        trace.append(Step("client is recognised", answer=False, because="a stranger may write"))
+        return None
+    first: tuple[Recognition, Objection] | None = None
+    for recognition in fitting:
+        objection = objection_to_authorship(recognition, request.authorship, request, rules)
+        if objection is None:
+            trace.append(Step("author is the client's own", answer=True, because=str(recognition)))
+            return None
+        first = first or (recognition, objection)
+    assert first is not None
+    recognition, objection = first
+    because = f"{objection.field} {objection.subject}, sent by {recognition}"
+    where = rules.identity.where
+    trace.append(Step("author is the client's own", answer=False, because=because, where=where))
+    return Decision(
+        Stage.CONTENT,
+        Verdict.HOLD if rules.identity.hold else Verdict.REFUSE,
+        objection.reason,
+        tuple(trace),
+        allowed=objection.allowed,
+        field=objection.field,
+        subject=objection.subject,
+        recognitions=tuple(map(str, fitting)),
+    )
+
+
+def _decide_finding(finding: Finding, rule: CheckRule, trace: list[Step]) -> Decision | None:
+    """Turn what a check said into what its entry wants: refuse, hold or defer; or nothing."""
+    question = f"{rule.name} found something"
+    if finding.found is None:
+        trace.append(Step(question, answer=False, because=f"no answer: {finding.detail}"))
+        if rule.no_answer == "accept":
+            return None
+        verdict, reason = Verdict.DEFER, Reason.SCREENING_SILENT
+    else:
+        trace.append(Step(question, finding.found, finding.detail, rule.where))
+        if not finding.found or rule.found == "mark":
+            return None
+        verdict = Verdict.HOLD if rule.found == "hold" else Verdict.REFUSE
+        reason = Reason.LOOKS_LIKE_SPAM
+        if rule.ask == "recipient-budget":
+            reason = Reason.ACCOUNT_RECIPIENT_BUDGET
+    return Decision(Stage.CONTENT, verdict, reason, tuple(trace), subject=rule.name)
