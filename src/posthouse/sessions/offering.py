@@ -1,8 +1,9 @@
 """Where and how one can sign in: for EHLO, and for refusals that say what would help."""
 
-from datetime import date, datetime, time, timedelta
+from datetime import datetime
 from typing import Final
 
+from posthouse.policy.recognition import is_over
 from posthouse.policy.rules import Door, DoorKind, ListenerRule, Rules, Service
 
 MECHANISMS: Final = ("PLAIN", "LOGIN")
@@ -11,8 +12,8 @@ MECHANISMS: Final = ("PLAIN", "LOGIN")
 def takes_sign_ins(rules: Rules, listener: ListenerRule, at: datetime) -> bool:
     """Whether a signed-in door is valid on the listener; on mx only where a door names it."""
     return any(
-        door.kind is DoorKind.SIGNED_IN and _names(door, listener) and not _ended(door, at)
-        for door in rules.doors
+        _names(door, listener) and not is_over(door, at)
+        for door in rules.doors_by_kind[DoorKind.SIGNED_IN]
     )
 
 
@@ -20,15 +21,6 @@ def _names(door: Door, listener: ListenerRule) -> bool:
     if door.listeners:
         return listener.name in door.listeners
     return listener.service is Service.SUBMISSION
-
-
-def _ended(door: Door, at: datetime) -> bool:
-    if door.until is None:
-        return False
-    if isinstance(door.until, datetime):
-        return at >= door.until
-    last_day: date = door.until
-    return at >= datetime.combine(last_day + timedelta(days=1), time(), at.tzinfo)
 
 
 def tls_is_missing(listener: ListenerRule, *, tls: bool) -> bool:
