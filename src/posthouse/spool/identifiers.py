@@ -1,0 +1,52 @@
+"""Queue ids: 11 letters and digits that sort by time and are never given out twice.
+
+An id is the count of microseconds since 2000 in Crockford's base 32, whose alphabet lacks the
+letters that are misread (I, L, O, U); the count itself is the key in the database.
+"""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+ID_LENGTH: Final = 11
+_DIGITS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_VALUE: Final = {digit: value for value, digit in enumerate(_DIGITS)}
+_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def id_of(number: int) -> str:
+    """Return the id for a count of microseconds since 2000."""
+    digits = []
+    for _ in range(ID_LENGTH):
+        number, value = divmod(number, 32)
+        digits.append(_DIGITS[value])
+    return "".join(reversed(digits))
+
+
+def number_of(message_id: str) -> int:
+    """Return the count behind an id, or -1 (which no message has) if it is not an id."""
+    number = 0
+    for digit in message_id.upper():
+        value = _VALUE.get(digit)
+        if value is None:
+            return -1
+        number = number * 32 + value
+    return number if len(message_id) == ID_LENGTH else -1
+
+
+class IdSource:
+    """Gives out ids in rising order, also when the clock stands still or jumps back."""
+
+    def __init__(self, now: Callable[[], datetime], last: int) -> None:
+        """Begin behind `last`, the highest number that any earlier process recorded."""
+        self._now = now
+        self._last = last
+        self._lock = threading.Lock()
+
+    def new(self) -> str:
+        """Return an id higher than all before."""
+        count = (self._now() - _EPOCH) // timedelta(microseconds=1)
+        with self._lock:
+            self._last = max(self._last + 1, count)
+            return id_of(self._last)

@@ -1,0 +1,168 @@
+"""One message while it is being received."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol
+
+from posthouse.mail.envelope import Envelope
+from posthouse.spool.database import is_no_room
+from posthouse.spool.disk import Disk
+from posthouse.spool.records import StorageError
+from posthouse.spool.shelf import Arrival
+from posthouse.spool.writer import Done
+
+HEAD_OCTETS_MAX: Final = 64 * 1024
+MEMORY_OCTETS_MAX: Final = 256 * 1024  # above, the content streams to a side file
+
+
+class Door(Protocol):
+    """The part of the spool that an intake needs."""
+
+    directory: Path
+    disk: Disk
+
+    def shelve(self, arrival: Arrival, done: Done) -> None:
+        """Queue a complete message for the next commit."""
+
+    def flush_aside(self, action: Callable[[], None]) -> None:
+        """Run the slow flush of a side file where nobody waits for it."""
+
+    def fail(self, error: StorageError) -> None:
+        """After this no mail is taken any more."""
+
+
+class Intake:
+    """Takes content as it arrives; ends with `commit` or `abandon`.
+
+    `write` never raises: a sender cannot be interrupted in its content, so trouble is kept in
+    `error` and told by `commit`.
+    """
+
+    def __init__(self, door: Door, name: str) -> None:
+        self.octets = 0
+        self.error: StorageError | None = None
+        self._door = door
+        self._name = name  # of the side file, should one be needed
+        self._parts: list[bytes] = []
+        self._head = b""
+        self._handle = -1
+
+    def write(self, octets: bytes) -> None:
+        """Take the next part of the content."""
+        if not octets:
+            return
+        self.octets += len(octets)
+        if len(self._head) < HEAD_OCTETS_MAX:
+            self._head += bytes(octets[: HEAD_OCTETS_MAX - len(self._head)])
+        if self.error is not None:
+            return
+        if self._handle < 0:
+            self._parts.append(bytes(octets))
+            if self.octets > MEMORY_OCTETS_MAX:
+                self._stream()
+        else:
+            self._attempt(lambda: self._door.disk.write(self._handle, octets))
+
+    def head(self, octets_max: int = HEAD_OCTETS_MAX) -> bytes:
+        """Return the first octets of the content, at most 64 KiB."""
+        return self._head[:octets_max]
+
+    def commit(
+        self,
+        envelope: Envelope,
+        *,
+        id: str,  # noqa: A002 - the word of the contract
+        done: Done,
+        prepend: bytes = b"",
+        hold: str = "",
+        case: str = "",
+    ) -> None:
+        """Make it safe; `done(None)` then means that we are responsible for the message.
+
+        Args:
+            envelope: Whom from, whom for; `accepted` is when it becomes due.
+            id: From `Spool.new_id`.
+            done: Called once from a thread of the spool, after the flush or with the error.
+            prepend: Header fields to put before the content as received.
+            hold: Why the message is to be held; "" to deliver it.
+            case: Case id of the decision that holds it.
+        """
+        if self.error is not None:
+            error = self.error
+            self.abandon()
+            done(error)
+            return
+        octets = len(prepend) + self.octets
+        if self._handle < 0:
+            content = b"".join((prepend, *self._parts))
+            arrival = Arrival(id, envelope, content, octets, hold=hold, case=case)
+            self._door.shelve(arrival, done)
+            return
+        arrival = Arrival(id, envelope, prepend, octets, file=self._name, hold=hold, case=case)
+        handle, self._handle = self._handle, -1
+        self._door.flush_aside(partial(self._flush_then_shelve, handle, arrival, done))
+
+    def abandon(self) -> None:
+        """Forget it all; harmless when called again or after `commit`."""
+        self._parts = []
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+            self._path.unlink(missing_ok=True)
+
+    @property
+    def _path(self) -> Path:
+        return self._door.directory / self._name
+
+    def _stream(self) -> None:
+        """The content became large: what is in memory moves to a file of its own."""
+        octets, self._parts = b"".join(self._parts), []
+
+        def begin() -> None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._handle = os.open(self._path, flags, 0o600)
+            self._door.disk.write(self._handle, octets)
+
+        self._attempt(begin)
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except OSError as error:
+            self.error = _told(error, self._path)
+            self.abandon()
+
+    def _flush_then_shelve(self, handle: int, arrival: Arrival, done: Done) -> None:
+        """File first, then its name, then the commit that names it."""
+        try:
+            try:
+                self._door.disk.flush(handle)
+            finally:
+                os.close(handle)
+            self._door.disk.flush_directory(self._door.directory)
+        except OSError as error:
+            trouble = _told(error, self._path)
+            if trouble.kind == "broken":
+                self._door.fail(trouble)
+            self._path.unlink(missing_ok=True)
+            done(trouble)
+            return
+
+        def tell(error: StorageError | None) -> None:
+            if error is not None:
+                self._path.unlink(missing_ok=True)
+            done(error)
+
+        self._door.shelve(arrival, tell)
+
+
+def _told(error: OSError, path: Path) -> StorageError:
+    if is_no_room(error):
+        return StorageError(
+            "full", f"{path.parent}: the disk is full. Make room; no restart needed"
+        )
+    return StorageError(
+        "broken", f"{path} could not be written ({error.strerror}): look at the disk"
+    )

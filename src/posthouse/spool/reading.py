@@ -1,0 +1,267 @@
+"""All questions to the spool's tables. Any thread may ask; nothing here writes."""
+
+import sqlite3
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from msgspec import msgpack
+
+from posthouse.mail.envelope import Envelope
+from posthouse.spool.database import open_for_reading, storage_error
+from posthouse.spool.identifiers import id_of, number_of
+from posthouse.spool.records import (
+    DestinationSummary,
+    Filters,
+    JourneyEvent,
+    Message,
+    RecipientState,
+    StorageError,
+    Summary,
+)
+from posthouse.spool.times import to_instant, to_instant_or_none, to_number
+
+ENVELOPES: Final = msgpack.Decoder(Envelope)
+_RECIPIENT: Final = (
+    "SELECT place, destination, state, attempts, due, last_attempt, last_reply, last_host,"
+    " delay_told FROM recipient WHERE number = ?"
+)
+_MESSAGE: Final = "SELECT number, envelope, octets, hold, hold_case, held, bounce FROM message"
+
+Row = tuple[int, str, str, int, int | None, int | None, str, str, int]
+
+
+class Readers:
+    """Connections for reading, lent one at a time; a slow question never blocks a quick one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._idle: list[sqlite3.Connection] = []
+        self._closed = False
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def one(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection.
+
+        Raises:
+            StorageError: If the database cannot be read.
+        """
+        with self._lock:
+            connection = self._idle.pop() if self._idle else None
+        try:
+            connection = connection or open_for_reading(self._path)
+            yield connection
+        except sqlite3.Error as error:
+            raise storage_error(error, self._path) from error
+        finally:
+            if connection is not None:
+                self._give_back(connection)
+
+    def close(self) -> None:
+        """Close them all; the writer's connection is closed after this."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        with self._lock:
+            if not self._closed:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+
+def due_destinations(
+    sql: sqlite3.Connection, now: datetime, exclude: Collection[str]
+) -> Iterator[str]:
+    """Yield the destinations with something due, the longest due first."""
+    rows = sql.execute(
+        "SELECT name FROM destination WHERE next_due <= ? ORDER BY next_due", (to_number(now),)
+    )
+    # The statement is ended before the caller asks on: an open one would keep an old snapshot.
+    names: list[tuple[str]] = rows.fetchmany(len(exclude) + 1000)
+    rows.close()
+    return (name for (name,) in names if name not in exclude)
+
+
+def due_messages(
+    sql: sqlite3.Connection, destination: str, now: datetime, limit: int
+) -> list[tuple[int, int]]:
+    """Return (number, place) of what is due at one destination, the longest due first."""
+    return sql.execute(
+        "SELECT number, place FROM recipient WHERE destination = ? AND due <= ?"
+        " ORDER BY due, number, place LIMIT ?",
+        (destination, to_number(now), limit),
+    ).fetchall()
+
+
+def recipients_due(
+    sql: sqlite3.Connection, number: int, destination: str, now: datetime
+) -> list[RecipientState]:
+    """Return the recipients of a message that are due at a destination."""
+    rows = sql.execute(
+        f"{_RECIPIENT} AND destination = ? AND due <= ?", (number, destination, to_number(now))
+    )
+    return [_recipient(row) for row in rows.fetchall()]
+
+
+def next_due(sql: sqlite3.Connection, after: datetime) -> datetime | None:
+    """Return the earliest due time behind `after`."""
+    (due,) = sql.execute(
+        "SELECT min(next_due) FROM destination WHERE next_due > ?", (to_number(after),)
+    ).fetchone()
+    return to_instant_or_none(due)
+
+
+def message(sql: sqlite3.Connection, message_id: str) -> Message | None:
+    """Return one message, or None if it is not in the spool."""
+    row = sql.execute(f"{_MESSAGE} WHERE number = ?", (number_of(message_id),)).fetchone()
+    return None if row is None else _message(sql, row)
+
+
+def listing(
+    sql: sqlite3.Connection, filters: Filters, after: str, limit: int
+) -> tuple[Message, ...]:
+    """Return a page of messages, oldest first, those behind the id `after`."""
+    conditions, arguments = _conditions(filters)
+    rows = sql.execute(
+        f"{_MESSAGE} WHERE number > ? AND {' AND '.join(conditions)} ORDER BY number LIMIT ?",
+        (number_of(after) if after else -1, *arguments, limit),
+    ).fetchall()
+    return tuple(_message(sql, row) for row in rows)
+
+
+def summary(sql: sqlite3.Connection, limit: int) -> Summary:
+    """Count everything; `limit` destinations at most, the busiest first."""
+    messages, held, octets = sql.execute("SELECT messages, held, octets FROM totals").fetchone()
+    rows = sql.execute(
+        "SELECT name, waiting, held, (SELECT accepted FROM recipient JOIN message USING (number)"
+        " WHERE destination = name AND state = 'waiting' ORDER BY number LIMIT 1), next_due,"
+        " last_reply FROM (SELECT * FROM destination ORDER BY waiting + held DESC, name LIMIT ?)",
+        (limit,),
+    )
+    destinations = tuple(
+        DestinationSummary(
+            name, waiting, kept, to_instant_or_none(oldest), to_instant_or_none(due), reply
+        )
+        for name, waiting, kept, oldest, due, reply in rows.fetchall()
+    )
+    return Summary(messages, held, octets, destinations)
+
+
+def journey(sql: sqlite3.Connection, message_id: str) -> tuple[JourneyEvent, ...]:
+    """Return what happened to a message, in order."""
+    rows = sql.execute(
+        "SELECT at, text FROM journey WHERE number = ? ORDER BY entry", (number_of(message_id),)
+    )
+    return tuple(JourneyEvent(to_instant(at), text) for at, text in rows.fetchall())
+
+
+def content_parts(sql: sqlite3.Connection, message_id: str) -> tuple[bytes, str]:
+    """Return what the database holds of a content, and the name of the side file behind it.
+
+    Raises:
+        StorageError: `missing`, if there is no such message.
+    """
+    row: tuple[bytes, str] | None = sql.execute(
+        "SELECT content.octets, file FROM content JOIN message USING (number) WHERE number = ?",
+        (number_of(message_id),),
+    ).fetchone()
+    if row is None:
+        raise StorageError("missing", f"no message {message_id} is in the spool")
+    return row
+
+
+def side_files(sql: sqlite3.Connection) -> set[str]:
+    """Return the names of all side files that messages need."""
+    return {name for (name,) in sql.execute("SELECT file FROM message WHERE file <> ''")}
+
+
+def last_number(sql: sqlite3.Connection) -> int:
+    """Return the highest message number that was ever recorded and is still known."""
+    (number,) = sql.execute(
+        "SELECT max(coalesce((SELECT max(number) FROM message), 0),"
+        " coalesce((SELECT max(number) FROM journey), 0))"
+    ).fetchone()
+    return int(number)
+
+
+def work_row(sql: sqlite3.Connection, number: int) -> tuple[Envelope, int, str] | None:
+    """Return envelope, size and bounce mark of a message that is there and not held."""
+    row = sql.execute(
+        "SELECT envelope, octets, bounce FROM message WHERE number = ? AND hold = ''", (number,)
+    ).fetchone()
+    return None if row is None else (ENVELOPES.decode(row[0]), row[1], row[2])
+
+
+def _conditions(filters: Filters) -> tuple[list[str], list[str | int]]:
+    conditions: list[str] = ["1"]
+    arguments: list[str | int] = []
+
+    def want(condition: str, *values: str | int) -> None:
+        conditions.append(condition)
+        arguments.extend(values)
+
+    recipients = "SELECT number FROM recipient WHERE state = 'waiting' AND"
+    if filters.destination:
+        want(f"number IN ({recipients} destination = ?)", filters.destination)
+    if filters.sender:
+        want("instr(lower(sender), lower(?))", filters.sender)
+    if filters.recipient:
+        want(
+            "EXISTS (SELECT 1 FROM recipient AS r WHERE r.number = message.number"
+            " AND instr(lower(r.address), lower(?)))",
+            filters.recipient,
+        )
+    if filters.account:
+        want("account = ?", filters.account)
+    if filters.accepted_before is not None:
+        want("accepted < ?", to_number(filters.accepted_before))
+    if filters.held is not None:
+        want("hold <> ''" if filters.held else "hold = ''")
+    if filters.reason:
+        want(
+            "(instr(lower(hold), lower(?)) OR EXISTS (SELECT 1 FROM recipient AS r"
+            " WHERE r.number = message.number AND instr(lower(r.last_reply), lower(?))))",
+            filters.reason,
+            filters.reason,
+        )
+    return conditions, arguments
+
+
+def _message(
+    sql: sqlite3.Connection, row: tuple[int, bytes, int, str, str, int | None, str]
+) -> Message:
+    number, envelope, octets, hold, hold_case, held, bounce = row
+    rows = sql.execute(f"{_RECIPIENT} ORDER BY place", (number,)).fetchall()
+    return Message(
+        id_of(number),
+        ENVELOPES.decode(envelope),
+        octets,
+        tuple(_recipient(row) for row in rows),
+        hold=hold,
+        hold_case=hold_case,
+        held=to_instant_or_none(held),
+        bounce=bounce,
+    )
+
+
+def _recipient(row: Row) -> RecipientState:
+    place, destination, state, attempts, due, last_attempt, reply, host, told = row
+    return RecipientState(
+        place,
+        destination,
+        state,  # type: ignore[arg-type]  # the writer stores nothing else
+        attempts,
+        to_instant_or_none(due),
+        to_instant_or_none(last_attempt),
+        reply,
+        host,
+        bool(told),
+    )

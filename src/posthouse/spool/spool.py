@@ -1,0 +1,374 @@
+"""The spool: the only door between mail that comes in and mail that goes out.
+
+Guarantees (docs/spool.md; each has a test that bears its name):
+
+* No `done` before the flush.
+* No outcome is lost while the process lives; after a crash one may be repeated.
+* A message is gone only when every recipient is settled.
+"""
+
+import fcntl
+import os
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+from posthouse.spool import reading
+from posthouse.spool.database import is_no_room, open_for_writing
+from posthouse.spool.disk import Disk
+from posthouse.spool.identifiers import IdSource
+from posthouse.spool.intake import Intake
+from posthouse.spool.leases import Leases
+from posthouse.spool.reading import Readers
+from posthouse.spool.recent import RecentContents
+from posthouse.spool.records import (
+    Filters,
+    JourneyEvent,
+    Message,
+    Offspring,
+    Result,
+    StorageError,
+    Summary,
+    Trouble,
+    Work,
+)
+from posthouse.spool.shelf import Arrival, Shelf
+from posthouse.spool.writer import Change, Done, Writer
+
+CHUNK_OCTETS: Final = 64 * 1024
+EVERYTHING: Final = Filters()
+EACH_DESTINATION: Final = 20  # messages for one destination in one `take_due`
+
+
+Answer = TypeVar("Answer")
+
+
+def _ignore(_: StorageError | None) -> None:
+    pass
+
+
+class Spool:
+    """What was accepted and is not yet settled.
+
+    Made by the process that owns the directory; others are kept out by a lock. All methods may be
+    called from any thread. Those that ask for a change by an administrator return after its
+    commit; `settle` and `Intake.commit` return at once.
+    """
+
+    def __init__(
+        self, directory: Path, *, now: Callable[[], datetime], disk: Disk | None = None
+    ) -> None:
+        """Open the spool in `directory`, or make it.
+
+        Raises:
+            StorageError: `corrupt`, `newer`, `locked`, `unreadable` or `full`; nothing changed.
+        """
+        self.path = directory / "spool.db"
+        self.disk = disk or Disk()
+        self.directory = directory / "large"
+        self._now = now
+        self._arrived: list[Callable[[], None]] = []
+        self._lock = _locked(directory, self.directory)
+        try:
+            connection = open_for_writing(self.path)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._shelf = Shelf(connection, self._removed)
+        self._writer = Writer(connection, self.path, self.disk, self._shelf)
+        self._readers = Readers(self.path)
+        self._leases = Leases()
+        self._recent = RecentContents()
+        self._flusher = ThreadPoolExecutor(2, thread_name_prefix="spool-flusher")
+        self._pending: set[Future[None]] = set()
+        self._pending_lock = threading.Lock()
+        try:
+            with self._readers.one() as sql:
+                self._ids = IdSource(now, reading.last_number(sql))
+                self._clean(reading.side_files(sql))
+        except BaseException:
+            self.close()
+            raise
+        self._writer.start()
+
+    # ------------------------------------------------------------ mail comes in
+
+    @property
+    def trouble(self) -> StorageError | None:
+        """Why no mail can be taken any more (until a restart); None while all is well."""
+        return self._writer.trouble
+
+    def new_id(self) -> str:
+        """Return a queue id: 11 letters and digits, rising with time, never given twice."""
+        return self._ids.new()
+
+    def open_intake(self) -> Intake:
+        """Begin to receive a message."""
+        return Intake(self, self._ids.new())
+
+    def on_arrival(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called, from the writer thread, when something may have become due."""
+        self._arrived.append(callback)
+
+    def shelve(self, arrival: Arrival, done: Done) -> None:
+        """Queue a complete message for the next commit."""
+
+        def tell(error: StorageError | None) -> None:
+            if error is None and not arrival.file:
+                self._recent.keep(arrival.id, arrival.content)
+            done(error)
+            self._wake(error)
+
+        self._writer.submit(Change(lambda: self._shelf.accept(arrival), tell))
+
+    def flush_aside(self, action: Callable[[], None]) -> None:
+        """Run `action`, the slow flush of a side file, where nobody waits for it."""
+        future = self._flusher.submit(action)
+        with self._pending_lock:
+            self._pending.add(future)
+        future.add_done_callback(self._flushed_aside)
+
+    def fail(self, error: StorageError) -> None:
+        """Take no mail any more: a flush failed outside the writer."""
+        self._writer.trouble = self._writer.trouble or error
+
+    # ------------------------------------------------------------ mail goes out
+
+    def take_due(
+        self,
+        now: datetime,
+        limit: int,
+        exclude: Collection[str] = frozenset(),
+        *,
+        each: int = EACH_DESTINATION,
+    ) -> list[Work]:
+        """Take messages whose time has come, one `Work` for a message and destination.
+
+        What was taken is not given again until it is settled, given back, or the process ends.
+
+        Args:
+            now: The time.
+            limit: Works at most.
+            exclude: Destinations (domains) that are at their limit.
+            each: Works at most for one destination, so that all get their turn.
+        """
+        if self.trouble is not None:  # what cannot be recorded would be delivered again
+            return []
+        with self._readers.one() as sql:
+            return self._leases.take_due(sql, now, limit, exclude, each)
+
+    def next_due(self, after: datetime) -> datetime | None:
+        """Return the earliest time behind `after` at which something becomes due."""
+        with self._readers.one() as sql:
+            return reading.next_due(sql, after)
+
+    def settle(
+        self,
+        message_id: str,
+        results: Mapping[int, Result],
+        *,
+        offspring: Sequence[Offspring] = (),
+        done: Done = _ignore,
+    ) -> None:
+        """Record how an attempt ended, by place in the envelope. Committed lazily.
+
+        Args:
+            message_id: The message; if it is gone already, nothing happens.
+            results: For each recipient that was tried.
+            offspring: Reports or forwarded copies, accepted in the same commit.
+            done: Called after the commit, from the writer thread.
+        """
+        at, fixed, children = self._now(), dict(results), tuple(offspring)
+
+        def tell(error: StorageError | None) -> None:
+            self._leases.end(message_id, fixed)
+            done(error)
+            self._wake(error)
+
+        self._writer.submit(
+            Change(
+                lambda: self._shelf.settle(message_id, fixed, children, at),
+                tell,
+                lazy=True,
+            )
+        )
+
+    def give_back(self, work: Work) -> None:
+        """Return a work that was not tried: it is due as before and counts no attempt."""
+        self._leases.end(work.id, work.indices)
+
+    def content(self, message_id: str) -> Iterator[bytes]:
+        """Yield the content in parts of at most 64 KiB, or in one part if it is in memory.
+
+        Raises:
+            StorageError: `missing` if the message is gone.
+        """
+        recent = self._recent.find(message_id)
+        if recent is not None:
+            yield recent
+            return
+        with self._readers.one() as sql:
+            octets, file = reading.content_parts(sql, message_id)
+        if octets:
+            yield octets
+        if not file:
+            return
+        try:
+            with (self.directory / file).open("rb") as side:
+                while part := side.read(CHUNK_OCTETS):
+                    yield part
+        except OSError as error:
+            where = self.directory / file
+            raise StorageError(
+                "missing", f"{where} of {message_id} cannot be read: {error}"
+            ) from error
+
+    def content_octets(self, message_id: str) -> bytes:
+        """Return the whole content; `content` is for large ones.
+
+        Raises:
+            StorageError: `missing` if the message is gone.
+        """
+        return b"".join(self.content(message_id))
+
+    # ------------------------------------------------------------ looking
+
+    def message(self, message_id: str) -> Message | None:
+        """Return a message with the state of its recipients; None if it is gone."""
+        with self._readers.one() as sql:
+            return reading.message(sql, message_id)
+
+    def list_messages(
+        self, filters: Filters = EVERYTHING, *, after: str = "", limit: int = 100
+    ) -> tuple[Message, ...]:
+        """Return a page of messages, oldest first; ask on with `after` = the last id."""
+        with self._readers.one() as sql:
+            return reading.listing(sql, filters, after, limit)
+
+    def summary(self, *, limit: int = 100) -> Summary:
+        """Return the totals and the `limit` busiest destinations."""
+        with self._readers.one() as sql:
+            return reading.summary(sql, limit)
+
+    def journey(self, message_id: str) -> tuple[JourneyEvent, ...]:
+        """Return what happened to a message, also some time after it is gone."""
+        with self._readers.one() as sql:
+            return reading.journey(sql, message_id)
+
+    # ------------------------------------------------------------ in an administrator's hands
+
+    def hold(self, message_id: str, why: str, *, case: str = "") -> bool:
+        """Keep a message for a person to look at. False if there is no such message."""
+        return self._do(lambda: self._shelf.hold(message_id, why, case, self._now()))
+
+    def release(self, message_id: str) -> bool:
+        """Let a held message go. False if there is no such message."""
+        return self._do(lambda: self._shelf.release(message_id, self._now()))
+
+    def bounce(self, message_id: str, why: str) -> bool:
+        """Mark a message for its return to the sender (`Work.bounce`)."""
+        return self._do(lambda: self._shelf.release(message_id, self._now(), bounce=why))
+
+    def retry(self, message_id: str) -> bool:
+        """Make a waiting message due now. False if it is gone or held."""
+        return self._do(lambda: self._shelf.retry(message_id, self._now()))
+
+    def retry_all(self, destination: str = "") -> int:
+        """Make all that waits, or waits for one destination, due now; how many recipients."""
+        return self._do(lambda: self._shelf.retry_all(destination, self._now()))
+
+    def drop(self, message_id: str, why: str) -> bool:
+        """Remove a message for good. False if there is no such message."""
+        return self._do(lambda: self._shelf.drop(message_id, why, self._now()))
+
+    def prune(self, keep: timedelta) -> None:
+        """Forget the journeys of messages that are gone and older than `keep`."""
+        before, at = self._now() - keep, -1
+        while at:
+            at = self._do(partial(self._shelf.prune_journeys, before, at))
+
+    def flush(self) -> None:
+        """Return when all that was asked for until now is committed.
+
+        Raises:
+            StorageError: If it cannot be.
+        """
+        with self._pending_lock:
+            pending = list(self._pending)
+        wait(pending)
+        self._do(lambda: None)
+
+    def close(self) -> None:
+        """Commit what waits and let go of the directory."""
+        self._flusher.shutdown(wait=True)
+        self._readers.close()
+        self._writer.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    # ------------------------------------------------------------ details
+
+    def _flushed_aside(self, future: Future[None]) -> None:
+        with self._pending_lock:
+            self._pending.discard(future)
+
+    def _removed(self, message_id: str, file: str) -> None:
+        self._recent.forget(message_id)
+        if file:
+            (self.directory / file).unlink(missing_ok=True)
+
+    def _wake(self, error: StorageError | None) -> None:
+        if error is None:
+            for callback in self._arrived:
+                callback()
+
+    def _do(self, action: Callable[[], Answer]) -> Answer:
+        """Have the writer do it, and wait for the commit."""
+        answer: list[Answer] = []
+        errors: list[StorageError | None] = []
+        ended = threading.Event()
+
+        def apply() -> None:
+            answer[:] = [action()]
+
+        def done(error: StorageError | None) -> None:
+            errors.append(error)
+            ended.set()
+            self._wake(error)
+
+        self._writer.submit(Change(apply, done))
+        ended.wait()
+        if errors[0] is not None:
+            raise errors[0]
+        return answer[0]
+
+    def _clean(self, needed: set[str]) -> None:
+        """Remove side files that nothing names: their messages were never promised, or are gone."""
+        for path in self.directory.iterdir():
+            if path.name not in needed:
+                path.unlink(missing_ok=True)
+
+
+def _locked(directory: Path, large: Path) -> int:
+    """Make the directories and take the lock that keeps other processes out."""
+    try:
+        large.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(directory / "spool.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        kind: Trouble = "full" if is_no_room(error) else "unreadable"
+        raise StorageError(
+            kind, f"{directory} cannot be used as spool: {error.strerror}"
+        ) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise StorageError(
+            "locked", f"{directory} is in use by another Posthouse. Stop that one first."
+        ) from None
+    return handle
