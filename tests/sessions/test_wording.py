@@ -20,7 +20,6 @@ from posthouse.sessions.wording import (
     SiteWords,
     enumeration,
     reply_to,
-    sendable,
 )
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -172,7 +171,9 @@ def test_any_decision_about_any_address_can_be_sent(
 
 
 def test_control_characters_reach_nobody() -> None:
-    assert sendable("a\r\nb\x1b[31m\u202e") == "a\\r\\nb\\x1b[31m\\u202e"
+    asked = request(recipient=Mailbox("a\r\nb\x1b[31m\u202e", "adatum.com"))
+    lines = said(refusal(Reason.NOT_RECOGNISED), asked, SiteWords(word_set="sendmail"))
+    assert '<"a\\x0d\\x0ab\\x1b[31m\\u202e"@adatum.com>' in lines[0]
 
 
 def test_a_text_of_the_site_can_ask_for_nothing_but_its_fields() -> None:

@@ -18,6 +18,7 @@ from posthouse.policy.facts import Request
 from posthouse.policy.reasons import RELAY_REFUSALS, WORD_SETS, WORDINGS, Reason, Words
 from posthouse.policy.rules import Rules, Service
 from posthouse.sessions.offering import how_to_sign_in, sign_in_port
+from posthouse.telemetry.escaping import escaped_to_ascii
 
 # What the text of a reason may mention, ours or a site's (``[refusals.wording]``).
 FIELDS: Final = (
@@ -32,7 +33,6 @@ TEXT_OCTETS_MAX: Final = LINE_OCTETS_MAX - len("550-5.7.100 \r\n")
 LINES_MAX: Final = 4  # of a sentence; a site's text is cut there
 
 _FIELD: Final = re.compile(r"\{([a-z_]+)\}")
-_UNSENDABLE: Final = re.compile(r"[^\x20-\x7e]")
 
 
 class SiteWords(Struct, frozen=True):
@@ -160,7 +160,7 @@ def _fields(
         "case": particulars.case,
         "contact": site.contact or f"postmaster@{rules.hostname}",
     }
-    fields = {name: sendable(value)[:FIELD_OCTETS_MAX] for name, value in values.items()}
+    fields = {name: escaped_to_ascii(value)[:FIELD_OCTETS_MAX] for name, value in values.items()}
     fields["allowed"] = enumeration(decision.allowed)
     return fields
 
@@ -170,16 +170,9 @@ def _filled(text: str, fields: Mapping[str, str]) -> str:
     return _FIELD.sub(lambda found: fields.get(found[1], found[0]), text)
 
 
-def sendable(text: str) -> str:
-    """Return the text in printable ASCII, everything else escaped as Python does."""
-    if text.isascii() and text.isprintable():
-        return text
-    return _UNSENDABLE.sub(lambda found: ascii(found[0])[1:-1], text)
-
-
 def enumeration(addresses: Iterable[str]) -> str:
     """Return ``a, b and 12 more``, cut so that the line can be sent."""
-    every = [sendable(address) for address in addresses]
+    every = [escaped_to_ascii(address) for address in addresses]
     if not every:
         return "no address"
     told: list[str] = []
@@ -199,7 +192,7 @@ def _wrapped(sentence: str) -> list[str]:
     """Cut at spaces into lines that can be sent; a word longer than a line is cut as well."""
     lines: list[str] = []
     for paragraph in sentence.split("\n"):
-        rest = sendable(paragraph)
+        rest = escaped_to_ascii(paragraph)
         while len(rest) > TEXT_OCTETS_MAX:
             at = rest.rfind(" ", 0, TEXT_OCTETS_MAX)
             at = at if at > 0 else TEXT_OCTETS_MAX
@@ -213,4 +206,4 @@ def _reference(reason: Reason, site: SiteWords, case: str) -> str:
     """``[pop-window-ended] case 7Q4KX2MB https://help...``: all that a help desk needs."""
     link = f" {site.help_link.replace('{case}', case)}" if site.help_link and case else ""
     known = f"[{reason}] case {case}" if case else f"[{reason}]"
-    return sendable(known + link)[:TEXT_OCTETS_MAX]
+    return escaped_to_ascii(known + link)[:TEXT_OCTETS_MAX]

@@ -1,0 +1,183 @@
+"""The facts a decision depends on, fetched at the moment of its command.
+
+A store that cannot be read never opens a door: what could not be read is a fact as well.
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from posthouse.accounts.store import AccountStore, StoreError
+from posthouse.mail.address import Mailbox, ReversePath
+from posthouse.mail.message import Writers
+from posthouse.policy.facts import (
+    Account,
+    Authorship,
+    Client,
+    PopSession,
+    Request,
+    SignIn,
+    WatchedName,
+)
+from posthouse.policy.rules import Rules
+
+Address = IPv4Address | IPv6Address
+POP_WINDOW: Final = "pop-window"  # in `Client.unreadable`
+
+
+class PopSignIns(Protocol):
+    """Who fetched mail lately, and from where."""
+
+    def sessions_from(self, address: Address, /) -> Iterable[tuple[str, datetime]]:
+        """Return account names with the time of their last POP3 command."""
+
+
+class WatchedNames(Protocol):
+    """Where listed host names point."""
+
+    def names_at(self, address: Address, now: datetime, /) -> tuple[WatchedName, ...]:
+        """Return the names that point, or lately pointed, at the address."""
+
+    def unreadable(self) -> frozenset[str]:
+        """Return the names that cannot be looked up now."""
+
+
+class SignedIn(Struct, frozen=True):
+    """AUTH on a connection, as the session remembers it.
+
+    Attributes:
+        account: Name of the account.
+        credential: Id of the password that was used.
+        mechanism: ``PLAIN`` or ``LOGIN``.
+        submission_password: It was a separate submission password.
+    """
+
+    account: str
+    credential: int
+    mechanism: str
+    submission_password: bool
+
+
+class Facts:
+    """Fetches facts from the stores of a server."""
+
+    def __init__(
+        self, accounts: AccountStore, pop_sign_ins: PopSignIns, watched: WatchedNames
+    ) -> None:
+        self._accounts = accounts
+        self._pop_sign_ins = pop_sign_ins
+        self._watched = watched
+
+    def client(self, known: Client, signed_in: SignedIn | None, at: datetime) -> Client:
+        """Return what is known of a client now; `known` brings address, listener, TLS and hello.
+
+        Raises:
+            StoreError: If it signed in and nobody can tell whether that is still valid.
+        """
+        unreadable = self._watched.unreadable()
+        sign_in = self._sign_in(signed_in)
+        pop_sessions: tuple[PopSession, ...] = ()
+        try:
+            pop_sessions = self._pop_sessions(known.address)
+        except StoreError:
+            unreadable |= {POP_WINDOW}
+        return Client(
+            address=known.address,
+            listener=known.listener,
+            tls=known.tls,
+            hello=known.hello,
+            signed_in=sign_in,
+            pop_sessions=pop_sessions,
+            watched_names=self._watched.names_at(known.address, at),
+            unreadable=unreadable,
+        )
+
+    def _sign_in(self, signed_in: SignedIn | None) -> SignIn | None:
+        """The sign-in if its password is still there and its account not disabled."""
+        if signed_in is None or not self._accounts.is_valid(signed_in.credential):
+            return None
+        account = self._accounts.find(signed_in.account)
+        if account is None:
+            return None
+        return SignIn(account, signed_in.mechanism, signed_in.submission_password)
+
+    def _pop_sessions(self, address: Address) -> tuple[PopSession, ...]:
+        found = []
+        for name, last_command in self._pop_sign_ins.sessions_from(address):
+            account = self._accounts.find(name)
+            if account is not None:
+                found.append(PopSession(account, last_command))
+        return tuple(found)
+
+    def recipient_exists(self, mailbox: Mailbox, rules: Rules) -> bool | None:
+        """Whether a local forward-path leads anywhere; None if it is not local.
+
+        Raises:
+            StoreError: If that cannot be looked up now.
+        """
+        domain = rules.local_domains.get(mailbox.domain)
+        if domain is None:
+            return None
+        if domain.relayed or mailbox.local_part.lower() == "postmaster":  # RFC 5321 §4.5.1
+            return True
+        return self._accounts.resolve(mailbox, plus_tags=rules.identity.plus_tags).known
+
+    def taken(self, client: Client, used: Iterable[Mailbox], rules: Rules) -> frozenset[Mailbox]:
+        """Return which of the addresses used in a mail are other people's, for catch-all owners."""
+        owners = [owner for owner in known_accounts(client) if owner.catch_all_domains]
+        if not owners:
+            return frozenset()
+        return frozenset(mailbox.folded for mailbox in used if self._is_taken(mailbox, owners))
+
+    def _is_taken(self, mailbox: Mailbox, owners: Iterable[Account]) -> bool:
+        try:
+            found = self._accounts.resolve(mailbox, plus_tags=True)
+        except StoreError:
+            return True
+        return found.known and not any(owner.name in found.accounts for owner in owners)
+
+    def owner_of(self, path: ReversePath | None) -> Account | None:
+        """Return whose address a reverse-path is, for advice only; None if nobody's here."""
+        if path is None or path.mailbox is None:
+            return None
+        with suppress(StoreError):
+            found = self._accounts.resolve(path.mailbox, plus_tags=True)
+            if len(found.accounts) == 1:
+                return self._accounts.find(found.accounts[0])
+        return None
+
+
+def known_accounts(client: Client) -> list[Account]:
+    """Return the accounts that a client may turn out to be."""
+    accounts = [session.account for session in client.pop_sessions]
+    if client.signed_in is not None:
+        accounts.append(client.signed_in.account)
+    return accounts
+
+
+def authorship_of(writers: Writers) -> Authorship:
+    """Return what the header says, as the policy knows it."""
+    return Authorship(
+        authors=writers.authors,
+        from_fields=writers.from_fields,
+        sender=writers.sender,
+        sender_readable=writers.sender_readable,
+        reply_to=writers.reply_to,
+        reply_to_readable=writers.reply_to_readable,
+    )
+
+
+def addresses_used(request: Request) -> tuple[Mailbox, ...]:
+    """Return every address by which a mail says whose it is."""
+    used: list[Mailbox] = []
+    if request.reverse_path is not None and request.reverse_path.mailbox is not None:
+        used.append(request.reverse_path.mailbox)
+    if request.authorship is not None:
+        used += request.authorship.authors or ()
+        used += [request.authorship.sender] if request.authorship.sender else []
+        used += request.authorship.reply_to
+    return tuple(used)

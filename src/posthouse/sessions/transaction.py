@@ -1,0 +1,69 @@
+"""A mail transaction in progress: from MAIL to the answer to the final dot (RFC 5321 §3.3)."""
+
+from datetime import datetime
+
+from posthouse.mail.address import Mailbox
+from posthouse.mail.envelope import Envelope, Recipient
+from posthouse.policy.decision import Decision
+from posthouse.policy.facts import Client
+from posthouse.policy.reasons import Reason
+from posthouse.protocol.smtp.events import MailReceived, RecipientReceived
+from posthouse.sessions.content import IncomingContent
+
+
+class Transaction:
+    """What a client has asked for and been granted so far.
+
+    Attributes:
+        mail: The MAIL command.
+        client: The facts about the client as MAIL found them.
+        account: Primary address of the account that was recognised; "".
+        recognised: The client came through a door.
+        recipients: Accepted ones, in their order.
+        mailboxes: Their forward-paths.
+        content: From 354 on.
+    """
+
+    def __init__(self, mail: MailReceived, client: Client, decision: Decision) -> None:
+        self.mail = mail
+        self.client = client
+        self.account = account_of(decision)
+        self.recognised = bool(decision.recognitions)
+        self.recipients: list[Recipient] = []
+        self.mailboxes: tuple[Mailbox, ...] = ()
+        self.content: IncomingContent | None = None
+
+    def accept(self, event: RecipientReceived, case: str) -> None:
+        """Add a recipient that the policy accepted; one that is there already is not repeated."""
+        if event.forward_path in self.mailboxes:
+            return
+        self.recipients.append(Recipient(event.forward_path, event.notify, event.original, case))
+        self.mailboxes += (event.forward_path,)
+
+    def envelope(self, at: datetime) -> Envelope:
+        """Return the envelope, to be taken responsibility for at this moment."""
+        return Envelope(
+            reverse_path=self.mail.reverse_path,
+            recipients=tuple(self.recipients),
+            accepted=at,
+            account=self.account,
+            client=str(self.client.address),
+            listener=self.client.listener,
+            body=self.mail.body,
+            smtputf8=self.mail.smtputf8,
+            envelope_id=self.mail.envelope_id,
+            return_content=self.mail.return_content,
+            recognised=self.recognised,
+        )
+
+    def abandon(self) -> None:
+        """Throw away what came; may be repeated."""
+        if self.content is not None:
+            self.content.abandon()
+
+
+def account_of(decision: Decision) -> str:
+    """Return the account that a decision recognised, "" if it was a network, a name or nobody."""
+    if decision.reason in (Reason.SIGNED_IN, Reason.POP_WINDOW_OPEN):
+        return decision.subject
+    return ""
