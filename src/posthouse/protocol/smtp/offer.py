@@ -1,0 +1,85 @@
+"""What a server offers at this moment, and the limits of a session."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from posthouse.mail.reply import Reply
+
+COMMAND_OCTETS_MAX: Final = 512  # RFC 5321 §4.5.3.1.4, CRLF included
+# MAIL and RCPT grow with each extension: SIZE by 26 (RFC 1870 §3), BODY by 17 (RFC 6152 §2), AUTH=
+# by 500 (RFC 4954 §3), ORCPT and NOTIFY by some 530 (RFC 3461), SMTPUTF8 by 10 (RFC 6531 §3.1).
+PATH_COMMAND_OCTETS_MAX: Final = 2048
+SASL_LINE_OCTETS_MAX: Final = 12288  # RFC 4954 §4
+
+
+class Offer(Struct, frozen=True):
+    """What EHLO offers. The session changes it: after TLS, after a sign-in.
+
+    Attributes:
+        hostname: Our name, said in greeting and EHLO.
+        size_octets_max: Largest message (RFC 1870); 0 for no fixed limit.
+        starttls: STARTTLS is offered (RFC 3207).
+        mechanisms: SASL mechanisms, upper case; none: AUTH is not offered (RFC 4954).
+        tls: The connection is encrypted now; REQUIRETLS is then offered (RFC 8689).
+        dsn: DSN (RFC 3461).
+        smtputf8: SMTPUTF8 (RFC 6531).
+        chunking: CHUNKING (RFC 3030).
+        binarymime: BINARYMIME (RFC 3030); needs `chunking`.
+        requiretls: REQUIRETLS may be offered where there is TLS.
+        recipients_max: RCPTMAX of LIMITS (RFC 9422); 0: LIMITS is not offered.
+        postmaster_domain: Domain of ``RCPT TO:<postmaster>``; the hostname if empty.
+    """
+
+    hostname: str
+    size_octets_max: int
+    starttls: bool = False
+    mechanisms: tuple[str, ...] = ()
+    tls: bool = False
+    dsn: bool = True
+    smtputf8: bool = True
+    chunking: bool = True
+    binarymime: bool = False
+    requiretls: bool = False
+    recipients_max: int = 0
+    postmaster_domain: str = ""
+
+    def hello_reply(self, *, extended: bool) -> Reply:
+        """The answer to EHLO, a keyword a line (RFC 5321 §4.1.1.1), or to HELO."""
+        if not extended:
+            return Reply(250, "", self.hostname)
+        offered = (
+            (self.hostname, True),
+            ("PIPELINING", True),
+            (f"SIZE {self.size_octets_max}", True),
+            ("STARTTLS", self.starttls and not self.tls),
+            (f"AUTH {' '.join(self.mechanisms)}", bool(self.mechanisms)),
+            ("8BITMIME", True),
+            ("SMTPUTF8", self.smtputf8),
+            ("DSN", self.dsn),
+            ("CHUNKING", self.chunking),
+            ("BINARYMIME", self.binarymime and self.chunking),
+            ("REQUIRETLS", self.requiretls and self.tls),
+            (f"LIMITS RCPTMAX={self.recipients_max}", self.recipients_max > 0),
+            ("ENHANCEDSTATUSCODES", True),
+            ("HELP", True),
+        )
+        return Reply(250, "", "\n".join(line for line, yes in offered if yes))
+
+
+class SessionLimits(Struct, frozen=True):
+    """Limits of one session that the core itself keeps.
+
+    Attributes:
+        errors_max: Refused commands since the last accepted message; then 421.
+        idle_commands_max: Commands that lead to no mail (NOOP, RSET, VRFY, EXPN, HELP, EHLO, AUTH)
+            since the last accepted message; then 421.
+        surplus_octets_max: Octets of a message beyond the size limit that are still read and
+            thrown away, so that the client can be told 552; then 421.
+        early_octets_max: What is kept of a client that talks before the greeting.
+    """
+
+    errors_max: int = 20
+    idle_commands_max: int = 100
+    surplus_octets_max: int = 64 * 1024 * 1024
+    early_octets_max: int = 4096

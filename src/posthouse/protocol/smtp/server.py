@@ -1,0 +1,400 @@
+"""The SMTP server core: octets in, events out; answers in, octets out. It does no I/O."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+from posthouse.mail.reply import Reply
+from posthouse.protocol.framing import LineBuffer, LineFault
+from posthouse.protocol.smtp import replies
+from posthouse.protocol.smtp.content import ContentFlow
+from posthouse.protocol.smtp.events import (
+    AuthRequested,
+    CommandRefused,
+    ConnectionAbused,
+    ContentArrived,
+    ContentEnded,
+    DataRequested,
+    Event,
+    ExpandReceived,
+    HelloReceived,
+    HelpReceived,
+    MailReceived,
+    NoopReceived,
+    QuitReceived,
+    RecipientReceived,
+    ResetReceived,
+    SaslResponse,
+    SignInBroken,
+    TlsRequested,
+    VerifyReceived,
+)
+from posthouse.protocol.smtp.offer import (
+    SASL_LINE_OCTETS_MAX,
+    Offer,
+    SessionLimits,
+)
+from posthouse.protocol.smtp.parsing import (
+    COMMANDS,
+    FOREIGN_VERBS,
+    CommandError,
+    decode_base64,
+    parse_chunk,
+    text_of,
+)
+from posthouse.protocol.smtp.states import AFTER, Phase, Verb
+
+__all__ = ["Offer", "ServerConnection", "SessionLimits"]
+
+SHOWN_OCTETS_MAX: Final = 80  # of a refused line, for the log
+
+_VERB_OF: Final[Mapping[type, Verb]] = {
+    HelloReceived: Verb.HELLO,
+    MailReceived: Verb.MAIL,
+    RecipientReceived: Verb.RECIPIENT,
+    DataRequested: Verb.DATA,
+    ContentEnded: Verb.CONTENT_END,
+    ResetReceived: Verb.RESET,
+    QuitReceived: Verb.QUIT,
+    TlsRequested: Verb.TLS,
+    AuthRequested: Verb.AUTH,
+    SaslResponse: Verb.AUTH,
+}
+_IDLE: Final = frozenset(
+    {
+        HelloReceived,
+        AuthRequested,
+        ResetReceived,
+        NoopReceived,
+        HelpReceived,
+        VerifyReceived,
+        ExpandReceived,
+    }
+)
+_FAULTS: Final[Mapping[LineFault, Reply]] = {
+    LineFault.TOO_LONG: replies.LINE_TOO_LONG,
+    LineFault.BARE_NEWLINE: replies.BARE_NEWLINE,
+    LineFault.NUL: replies.CONTROL_CHARACTER,
+}
+# In which phases there is no command to take.
+_DEAF: Final = frozenset({Phase.SILENT, Phase.HANDSHAKE, Phase.CLOSED})
+
+
+class ServerConnection:
+    """One SMTP session as the server sees it.
+
+    Give it what the socket read, take `next_event`, call `answer`, send `bytes_to_send`:
+
+        connection.greet(replies.ready("mail.example.com"))
+        connection.receive(octets)
+        while (event := connection.next_event()) is not None:
+            if not isinstance(event, ContentArrived):
+                connection.answer(decide(event))
+        transport.write(connection.bytes_to_send())
+
+    While an answer is missing, octets pile up: stop reading when `pending_octets` is high. Close
+    the connection when `wants_close` is true and `bytes_to_send` was sent.
+
+    Attributes:
+        phase: How far the session has come.
+        offer: What EHLO offers now.
+        extended: The last greeting was EHLO.
+        signed_in: AUTH has succeeded; a second one is refused (RFC 4954 §4).
+        spoke_early: The client talked before it was greeted (RFC 5321 §4.3.1 forbids it).
+    """
+
+    def __init__(self, offer: Offer, limits: SessionLimits | None = None) -> None:
+        self.phase = Phase.SILENT
+        self.offer = offer
+        self.extended = False
+        self.signed_in = False
+        self.spoke_early = False
+        self._limits = limits or SessionLimits()
+        self._lines = LineBuffer()
+        self._unsent = bytearray()
+        self._awaiting: Event | None = None
+        self._content: ContentFlow | None = None
+        self._swallow_octets = 0  # of a refused BDAT
+        self._errors = 0
+        self._idle_commands = 0
+        self._mail: MailReceived | None = None
+
+    @property
+    def wants_close(self) -> bool:
+        """Whether nothing more will be said: close once all is sent."""
+        return self.phase is Phase.CLOSED
+
+    @property
+    def pending_octets(self) -> int:
+        """Octets that are received and not yet dealt with: the measure for back-pressure."""
+        return len(self._lines)
+
+    def greet(self, reply: Reply) -> None:
+        """Say the first word: 220, or 421 or 554 and then close (RFC 5321 §3.1)."""
+        assert self.phase is Phase.SILENT, "greeted already"
+        self._say(reply)
+        self.phase = AFTER[self.phase][Verb.GREETING] if reply.code == 220 else Phase.CLOSED
+
+    def hang_up(self, reply: Reply) -> None:
+        """Say 421 and close, whatever the client was about to say (RFC 5321 §3.8)."""
+        if self.phase is not Phase.CLOSED:
+            if self.phase is not Phase.HANDSHAKE:
+                self._say(reply)
+            self._close()
+
+    def set_offer(self, offer: Offer) -> None:
+        """Change what is offered from now on."""
+        self.offer = offer
+
+    def tls_started(self) -> None:
+        """The handshake is done: forget all that was said before (RFC 3207 §4.2).
+
+        Octets that came behind STARTTLS in the clear are forgotten too: whoever sent them, it was
+        not the peer of the TLS session.
+        """
+        assert self.phase is Phase.HANDSHAKE, "no STARTTLS was answered with 220"
+        self._lines.forget()
+        self._mail = None
+        self.extended = self.signed_in = False
+        self.phase = AFTER[self.phase][Verb.TLS_DONE]
+
+    def receive(self, octets: bytes) -> None:
+        """Take what the peer sent; any split of the stream gives the same events."""
+        if self.phase is Phase.SILENT:
+            self.spoke_early = self.spoke_early or bool(octets)
+            octets = octets[: max(self._limits.early_octets_max - len(self._lines), 0)]
+        elif self.phase is Phase.CLOSED or self.phase is Phase.HANDSHAKE:
+            return
+        self._lines.feed(octets)
+
+    def next_event(self) -> Event | None:
+        """Return the next event, or None while octets or an answer are missing."""
+        while self._awaiting is None and self.phase not in _DEAF:
+            phase = self.phase
+            if phase is Phase.CONTENT:
+                event = self._next_of_data()
+            elif phase is Phase.CHUNK:
+                event = self._next_of_chunk()
+            else:
+                event = self._next_command()
+            if event is not None:
+                return event if type(event) is ContentArrived else self._counted(event)
+            if self.phase is phase:  # else BDAT has moved on without an event
+                return None
+        return None
+
+    def hello_reply(self) -> Reply:
+        """The positive answer to the `HelloReceived` that waits for one."""
+        assert isinstance(self._awaiting, HelloReceived), "no EHLO waits for an answer"
+        return self.offer.hello_reply(extended=self._awaiting.extended)
+
+    def answer(self, reply: Reply) -> None:
+        """Answer the event that `next_event` returned last, and move on.
+
+        A positive answer moves to the next phase; 421 closes (RFC 5321 §3.8).
+
+        Raises:
+            AssertionError: If no event waits for an answer (a bug of the caller).
+        """
+        if self.phase is Phase.CLOSED:
+            return  # `hang_up` came first
+        event, self._awaiting = self._awaiting, None
+        assert event is not None, "nothing to answer"
+        self._say(reply)
+        if reply.code == 421 or isinstance(event, ConnectionAbused):
+            self._close()
+            return
+        verb = _VERB_OF.get(type(event))
+        if verb is not None:
+            self._move(event, verb, reply)
+        elif isinstance(event, SignInBroken):
+            self.phase = AFTER[Phase.SIGNING_IN][Verb.AUTH_END]
+
+    def bytes_to_send(self) -> bytes:
+        """Return and forget the octets that are ready for the peer."""
+        octets = bytes(self._unsent)
+        self._unsent.clear()
+        return octets
+
+    # ---------------------------------------------------------------- moving on
+
+    def _say(self, reply: Reply) -> None:
+        self._unsent += _wire_form(reply)
+
+    def _close(self) -> None:
+        self.phase = Phase.CLOSED
+        self._awaiting = self._content = None
+        self._lines.forget()
+
+    def _move(self, event: Event, verb: Verb, reply: Reply) -> None:
+        """Go where the table says, now that the command of `verb` is answered."""
+        if verb is Verb.AUTH and reply.code != 334:
+            self.signed_in = reply.is_positive
+            self.phase = Phase.READY
+            return
+        if verb is Verb.CONTENT_END:
+            if reply.is_positive:
+                self._errors = self._idle_commands = 0
+        elif not reply.is_positive:
+            return
+        assert verb is not Verb.DATA or reply.code == 354, "DATA is answered by 354 or refused"
+        self.phase = AFTER[self.phase][verb]
+        self._enter(event, verb)
+
+    def _enter(self, event: Event, verb: Verb) -> None:
+        """Prepare what the new phase needs."""
+        if isinstance(event, MailReceived):
+            self._mail = event
+        elif isinstance(event, HelloReceived):
+            self.extended = event.extended
+        if self.phase is Phase.READY:
+            self._mail = self._content = None
+        elif verb is Verb.DATA:
+            self._content = self._new_content()
+        elif self.phase in _DEAF:
+            self._lines.forget()
+
+    def _new_content(self) -> ContentFlow:
+        binary = self._mail is not None and self._mail.body == "BINARYMIME"
+        surplus = self._limits.surplus_octets_max
+        return ContentFlow(self.offer.size_octets_max, surplus, binary=binary)
+
+    # ---------------------------------------------------------------- commands
+
+    def _next_command(self) -> Event | None:
+        if self._swallow_octets:
+            self._swallow_octets -= len(self._lines.take(self._swallow_octets))
+            if self._swallow_octets:
+                return None
+        line = self._lines.next_line(SASL_LINE_OCTETS_MAX)
+        if line is None:
+            return None
+        if isinstance(line, LineFault):
+            return self._refused(self._fault(line), b"")
+        try:
+            if self.phase is Phase.SIGNING_IN:
+                return self._sasl_response(line)
+            return self._command(line)
+        except CommandError as error:
+            return self._refused(error.reply, line)
+
+    def _refused(self, reply: Reply, line: bytes) -> CommandRefused:
+        if self.phase is Phase.SIGNING_IN:
+            return SignInBroken(reply)  # the line may hold a password
+        is_auth = line[:4].upper() == b"AUTH"
+        return CommandRefused(reply, line[: 4 if is_auth else SHOWN_OCTETS_MAX])
+
+    def _command(self, line: bytes) -> Event | None:
+        text = text_of(line)
+        word, _, argument = text.partition(" ")
+        word = word.upper()
+        command = COMMANDS.get(word)
+        if command is None:
+            if word in FOREIGN_VERBS:
+                return ConnectionAbused(replies.NOT_A_MAIL_CLIENT, f"said {word}")
+            raise CommandError(replies.UNKNOWN_COMMAND if word else replies.EMPTY_LINE)
+        if len(line) > command.octets_max - 2:
+            raise CommandError(replies.LINE_TOO_LONG)
+        argument = argument.strip(" ")
+        if command.verb is Verb.CHUNK:
+            return self._begin_chunk(argument)
+        if command.verb is not None and command.verb not in AFTER[self.phase]:
+            raise CommandError(self._why_not_now(command.verb))
+        if command.verb is Verb.AUTH and self.signed_in:
+            raise CommandError(replies.AUTH_TWICE)
+        event = command.parse(argument, self.offer)
+        if isinstance(event, RecipientReceived):
+            self._check_ascii(argument)
+        return event
+
+    def _check_ascii(self, argument: str) -> None:
+        """Refuse a non-ASCII RCPT in a transaction without SMTPUTF8 (RFC 6531 §3.5)."""
+        if not argument.isascii() and not (self._mail and self._mail.smtputf8):
+            raise CommandError(replies.NEEDS_SMTPUTF8)
+
+    def _why_not_now(self, verb: Verb) -> Reply:
+        if self.phase is Phase.CONNECTED:
+            return replies.HELLO_FIRST
+        if self.phase is Phase.CHUNKS:
+            return replies.CHUNKS_OPEN
+        if verb in {Verb.RECIPIENT, Verb.DATA, Verb.CHUNK}:
+            return replies.MAIL_FIRST if self.phase is Phase.READY else replies.RECIPIENT_FIRST
+        return replies.TRANSACTION_OPEN
+
+    def _fault(self, fault: LineFault) -> Reply:
+        if fault is LineFault.TOO_LONG and self.phase is Phase.SIGNING_IN:
+            return replies.AUTH_TOO_LONG
+        return _FAULTS[fault]
+
+    def _sasl_response(self, line: bytes) -> Event:
+        if line == b"*":
+            raise CommandError(replies.AUTH_CANCELLED)
+        return SaslResponse(decode_base64(line))
+
+    def _counted(self, event: Event) -> Event:
+        """Count errors and idle commands; one too many becomes `ConnectionAbused`."""
+        if isinstance(event, CommandRefused):
+            self._errors += 1
+            if self._errors > self._limits.errors_max:
+                event = ConnectionAbused(replies.TOO_MANY_ERRORS, "too many refused commands")
+        elif type(event) in _IDLE:
+            self._idle_commands += 1
+            if self._idle_commands > self._limits.idle_commands_max:
+                event = ConnectionAbused(replies.TOO_MANY_IDLE_COMMANDS, "commands without mail")
+        self._awaiting = event
+        return event
+
+    # ---------------------------------------------------------------- content
+
+    def _begin_chunk(self, argument: str) -> ConnectionAbused | None:
+        """Take BDAT. Its octets come whatever we answer (RFC 3030 §2), so they are swallowed."""
+        try:
+            chunk = parse_chunk(argument)
+        except CommandError as error:
+            # How much follows is unknown; to read content as commands would be dangerous.
+            return ConnectionAbused(error.reply, "BDAT without a size")
+        size_max = self.offer.size_octets_max
+        if 0 < size_max < chunk.octets - self._limits.surplus_octets_max:
+            return ConnectionAbused(replies.CONTENT_ENDLESS, "BDAT beyond all limits")
+        if not self.offer.chunking or Verb.CHUNK not in AFTER[self.phase]:
+            self._swallow_octets = chunk.octets
+            why = self._why_not_now(Verb.CHUNK) if self.offer.chunking else replies.NOT_IMPLEMENTED
+            raise CommandError(why)
+        self._content = self._content or self._new_content()
+        self._content.begin_chunk(chunk.octets, last=chunk.last)
+        self.phase = AFTER[self.phase][Verb.CHUNK]
+        return None
+
+    def _next_of_data(self) -> Event | None:
+        content = self._content
+        assert content is not None
+        if not content.ended:
+            body, rest = content.read_data(self._lines.take())
+            if rest:
+                self._lines.put_back(rest)
+            if content.endless:
+                return ConnectionAbused(replies.CONTENT_ENDLESS, "content beyond all limits")
+            if body:
+                return ContentArrived(body)
+        return content.end_event() if content.ended else None
+
+    def _next_of_chunk(self) -> Event | None:
+        content = self._content
+        assert content is not None
+        if not content.ended:
+            body = content.read_chunk(self._lines.take(content.chunk_left))
+            if content.endless:
+                return ConnectionAbused(replies.CONTENT_ENDLESS, "content beyond all limits")
+            if body:
+                return ContentArrived(body)
+        if content.ended:
+            return content.end_event()
+        if content.chunk_left == 0:
+            self._say(replies.chunk_ok(content.chunk_octets))
+            self.phase = AFTER[self.phase][Verb.CHUNK_END]
+        return None
+
+
+@lru_cache(maxsize=256)
+def _wire_form(reply: Reply) -> bytes:
+    return reply.encode()
