@@ -20,7 +20,6 @@ _DOT_STRING: Final = re.compile(rf"[{_ATEXT}\x80-\U0010ffff]+(?:\.[{_ATEXT}\x80-
 _QUOTED: Final = re.compile(r'"((?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*)"')
 _LABEL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?|_[A-Za-z0-9_-]{1,62}")
 _SOURCE_ROUTE: Final = re.compile(r"@[^:,\s<>@]+(?:,@[^:,\s<>@]+)*:")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class AddressError(ValueError):
@@ -86,8 +85,9 @@ def parse_mailbox(text: str) -> Mailbox:
     Raises:
         AddressError: If it is not one address, or a part is too long (RFC 5321 §4.5.3.1).
     """
-    if control := _CONTROL.search(text):
-        raise AddressError(f"a control character ({ord(control[0]):#04x}) is in the address")
+    if not text.isprintable():
+        hidden = next(sign for sign in text if not sign.isprintable())
+        raise AddressError(f"a control character ({ord(hidden):#04x}) is in the address")
     quoted = _QUOTED.match(text)
     if quoted:
         local_part, rest = re.sub(r"\\(.)", r"\1", quoted[1]), text[quoted.end() :]
