@@ -1,0 +1,178 @@
+"""From the configuration to the rules that the policy decides by.
+
+Every rule carries the line it comes from. What has ended stays in: the policy tells an entry that
+has ended from a stranger, and says so.
+"""
+
+from collections.abc import Iterable
+
+from posthouse.config import schema
+from posthouse.config.spans import Path, Spans
+from posthouse.mail.address import Mailbox, parse_domain, parse_mailbox
+from posthouse.policy.networks import Network, NetworkTable, parse_networks
+from posthouse.policy.rules import (
+    AddressSet,
+    CheckRule,
+    Door,
+    DoorKind,
+    Identity,
+    Limits,
+    ListenerRule,
+    LocalDomain,
+    Rules,
+    Service,
+)
+
+
+def compile_rules(
+    configuration: schema.Configuration,
+    spans: Spans,
+    grants: Iterable[Door] = (),
+    name: str = "posthouse.toml",
+) -> Rules:
+    """Return the rules; `grants` are doors opened at run time, of whatever kind.
+
+    Raises:
+        NetworkError: If a grant's networks cannot be read; those of the file have been.
+    """
+    doors: list[Door] = []
+    entries: list[tuple[Network, int]] = []
+    for number, entry in enumerate(configuration.may_relay):
+        doors.append(_door(entry, spans.where(("may_relay", number), name)))
+        if isinstance(entry, schema.Network):
+            entries += [(net, number) for each in entry.networks for net in each.networks]
+    for grant in grants:
+        entries += [(net, len(doors)) for each in grant.networks for net in parse_networks(each)]
+        doors.append(grant)
+    return Rules(
+        hostname=configuration.hostname,
+        listeners=_listeners(configuration, spans, name),
+        local_domains=_local_domains(configuration, spans, name),
+        doors=tuple(doors),
+        networks=NetworkTable(entries),
+        identity=_identity(configuration.identity, spans.where(("identity",), name)),
+        limits=_limits(configuration.limits),
+        checks=_checks(configuration, spans, name),
+    )
+
+
+def address_set(patterns: Iterable[str]) -> AddressSet:
+    """Return the set that patterns in their compared form (`values.read_pattern`) mean."""
+    mailboxes: set[Mailbox] = set()
+    domains: set[str] = set()
+    parents: set[str] = set()
+    everything = False
+    for pattern in patterns:
+        if pattern == "*":
+            everything = True
+        elif pattern.startswith("*."):
+            parents.add(pattern[2:])
+        elif "@" in pattern[1:]:
+            mailboxes.add(parse_mailbox(pattern).folded)
+        else:
+            domains.add(pattern.removeprefix("@"))
+    return AddressSet(frozenset(mailboxes), frozenset(domains), frozenset(parents), everything)
+
+
+def _door(entry: schema.Door, where: str) -> Door:
+    kind = DoorKind(getattr(entry, "who"))  # noqa: B009 - each kind has it, the shared part has not
+    special: dict[str, object] = {}
+    match entry:
+        case schema.SignedIn():
+            special = {"passwords": entry.passwords}
+        case schema.PopWindow():
+            special = {"window": entry.window}
+        case schema.Network():
+            special = {"networks": tuple(each.text for each in entry.networks)}
+        case schema.HostName():
+            special = {"hosts": frozenset(entry.hosts), "linger": entry.linger}
+    return Door(
+        kind=kind,
+        name=entry.name or kind.value,
+        where=where,
+        listeners=frozenset(entry.listeners or ()),
+        sends_as=None if entry.sends_as is None else address_set(entry.sends_as),
+        sends_to=None if entry.sends_to is None else address_set(entry.sends_to),
+        until=entry.until,
+        because=entry.because,
+        **special,  # type: ignore[arg-type] # one of the four sets above
+    )
+
+
+def _listeners(
+    configuration: schema.Configuration, spans: Spans, name: str
+) -> dict[str, ListenerRule]:
+    services = {
+        schema.ServiceName.SMTP: Service.SMTP,
+        schema.ServiceName.SUBMISSION: Service.SUBMISSION,
+    }
+    return {
+        each: ListenerRule(
+            name=each,
+            service=services[listener.service],
+            tls_before_sign_in=listener.tls_rule is schema.TlsRule.BEFORE_SIGN_IN,
+            ports=tuple(dict.fromkeys(endpoint.port for endpoint in listener.on)),
+            tls_from_start=listener.tls_rule is schema.TlsRule.FROM_START,
+            where=spans.where(("listen", each), name),
+        )
+        for each, listener in configuration.listen.items()
+        if listener.service in services
+    }
+
+
+def _local_domains(
+    configuration: schema.Configuration, spans: Spans, name: str
+) -> dict[str, LocalDomain]:
+    lines = domain_paths(spans)
+    return {
+        domain: LocalDomain(
+            domain=domain,
+            where=spans.where(lines.get(domain, ("domains",)), name),
+            relayed=entry.deliver_via is not None,
+            catch_all=entry.catch_all is not None,
+        )
+        for domain, entry in configuration.domains.items()
+    }
+
+
+def domain_paths(spans: Spans) -> dict[str, Path]:
+    """Return where each domain stands: as a key it may be written in capitals or its own script."""
+    return {
+        parse_domain(str(path[1]).removesuffix(".")): path for path in spans.below(("domains",))
+    }
+
+
+def _identity(identity: schema.Identity, where: str) -> Identity:
+    return Identity(
+        reverse_path=identity.reverse_path,
+        from_=identity.from_,
+        reply_to=identity.reply_to,
+        plus_tags=identity.plus_tags,
+        hold=identity.otherwise == "hold",
+        where=where,
+    )
+
+
+def _limits(limits: schema.Limits) -> Limits:
+    return Limits(
+        message_octets=limits.message_size,
+        recipients_per_message=limits.recipients_per_message,
+        sessions=limits.sessions,
+        sessions_per_address=limits.sessions_per_address,
+        hops=limits.hops,
+        account_recipients=limits.each_account.recipients,
+        account_new_recipients=limits.each_account.new_recipients,
+        address_recipients=limits.each_address.recipients,
+    )
+
+
+def _checks(configuration: schema.Configuration, spans: Spans, name: str) -> dict[str, CheckRule]:
+    return {
+        entry.name: CheckRule(
+            name=entry.name,
+            found=entry.found,
+            no_answer=entry.no_answer,
+            where=spans.where(("screening", number), name),
+        )
+        for number, entry in enumerate(configuration.screening)
+    }

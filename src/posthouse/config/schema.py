@@ -1,0 +1,146 @@
+"""The configuration file: every key, what it means, and what holds if it is left out.
+
+The manual, the reference and the schema for editors are made from these classes. What is
+absent has its default, and the defaults alone make a complete, safe server.
+"""
+
+from typing import Annotated, Final
+
+from posthouse.config.schema_doors import (
+    AnyDoor,
+    Door,
+    HostName,
+    Identity,
+    Network,
+    PopWindow,
+    SignedIn,
+)
+from posthouse.config.schema_listeners import (
+    DEFAULT_LISTENERS,
+    Domain,
+    Listener,
+    ServiceName,
+    Tls,
+    TlsRule,
+)
+from posthouse.config.schema_outbound import (
+    Dns,
+    Outbound,
+    Route,
+    Screening,
+    Security,
+    SmartHostSignIn,
+)
+from posthouse.config.schema_storage import (
+    WORDING_FIELDS,
+    AccountBudgets,
+    AddressBudgets,
+    Keep,
+    Limits,
+    Log,
+    Refusals,
+    Storage,
+)
+from posthouse.config.schema_tests import Expectation, PolicyTest
+from posthouse.config.section import Section, meaning
+from posthouse.config.values import (
+    Address,
+    DomainName,
+    Endpoint,
+    Name,
+    NetworkText,
+    Text,
+    Via,
+    ViaKind,
+)
+from posthouse.mail.address import Mailbox
+
+__all__ = [
+    "WORDING_FIELDS",
+    "AccountBudgets",
+    "AddressBudgets",
+    "AnyDoor",
+    "Configuration",
+    "Dns",
+    "Domain",
+    "Door",
+    "Endpoint",
+    "Expectation",
+    "HostName",
+    "Identity",
+    "Keep",
+    "Limits",
+    "Listener",
+    "Log",
+    "Network",
+    "NetworkText",
+    "Outbound",
+    "PolicyTest",
+    "PopWindow",
+    "Refusals",
+    "Route",
+    "Screening",
+    "Security",
+    "ServiceName",
+    "SignedIn",
+    "SmartHostSignIn",
+    "Storage",
+    "Tls",
+    "TlsRule",
+    "Via",
+    "ViaKind",
+]
+
+DEFAULT_DOORS: Final = (SignedIn(who="signed-in"),)
+DEFAULT_SCREENING: Final = (Screening(name="test string", ask="gtube"),)
+
+
+class Configuration(Section):
+    """The whole file, in the order of a message's life."""
+
+    hostname: Annotated[DomainName, meaning("Our own name, as other servers find it in DNS.")]
+    postmaster: Annotated[
+        Address | None,
+        meaning("Who reads what is sent to postmaster. Default: postmaster at the first domain."),
+    ] = None
+    user: Annotated[
+        Text, meaning("Who to run as, once the ports are open; only where started as root.")
+    ] = ""
+    group: Annotated[Text, meaning("Group to run as. Default: the user's own.")] = ""
+    domains: Annotated[
+        dict[DomainName, Domain], meaning("Domains we take mail for, from anyone.")
+    ] = {}
+    tls: Annotated[Tls, meaning("The certificate we show.")] = Tls()
+    listen: Annotated[
+        dict[Name, Listener],
+        meaning("Where we listen. Default: mx, submission, submissions, pop3 and pop3s."),
+    ] = DEFAULT_LISTENERS
+    may_relay: Annotated[
+        tuple[AnyDoor, ...],
+        meaning(
+            "Who may send to other domains. Default: whoever signed in."
+            " What is written replaces the default."
+        ),
+    ] = DEFAULT_DOORS
+    identity: Annotated[Identity, meaning("Who may write as whom.")] = Identity()
+    refusals: Annotated[Refusals, meaning("What we say when we refuse.")] = Refusals()
+    outbound: Annotated[Outbound, meaning("Where mail goes out.")] = Outbound()
+    dns: Annotated[Dns, meaning("Who answers our DNS questions.")] = Dns()
+    limits: Annotated[Limits, meaning("How much.")] = Limits()
+    screening: Annotated[
+        tuple[Screening, ...],
+        meaning("What is looked at. Default: the GTUBE test string, held."),
+    ] = DEFAULT_SCREENING
+    storage: Annotated[Storage, meaning("Where things are kept.")] = Storage()
+    log: Annotated[Log, meaning("What the log looks like.")] = Log()
+    test: Annotated[
+        tuple[PolicyTest, ...],
+        meaning("Questions with the answers they must have; a file that fails them is refused."),
+    ] = ()
+
+    @property
+    def postmaster_mailbox(self) -> Mailbox:
+        """Who reads what is sent to postmaster (RFC 5321 section 4.5.1)."""
+        if self.postmaster:
+            return self.postmaster
+        return Mailbox("postmaster", next(iter(self.domains), self.hostname))

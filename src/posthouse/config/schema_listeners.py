@@ -1,0 +1,132 @@
+"""Tables about domains, TLS and listeners: where mail comes in."""
+
+from enum import Enum
+from typing import Annotated, Final
+
+from annotated_types import MinLen
+from pydantic import model_validator
+
+from posthouse.config.section import Section, meaning
+from posthouse.config.values import (
+    Address,
+    FilePath,
+    ListenOn,
+    Networks,
+    NextHop,
+    ViaKind,
+    fault,
+)
+
+
+class Domain(Section):
+    """A domain we take mail for, from anyone."""
+
+    catch_all: Annotated[
+        Address | None, meaning("Mailbox that gets mail for addresses nobody has.")
+    ] = None
+    deliver_via: Annotated[
+        NextHop | None,
+        meaning("Server that keeps this domain's mail; we check, spool and pass on to it."),
+    ] = None
+
+    @model_validator(mode="after")
+    def _names_a_server(self) -> "Domain":
+        if self.deliver_via and self.deliver_via.kind is ViaKind.MX:
+            raise fault(
+                "deliver-via",
+                "deliver_via must name a server: the exchanger of this domain is this server",
+                'write deliver_via = "smtp://mx.example.com:25", or leave it out to keep mail here',
+            )
+        if self.deliver_via and self.catch_all:
+            raise fault(
+                "together",
+                "catch_all and deliver_via exclude each other",
+                "the server behind deliver_via knows its own addresses: leave catch_all out",
+            )
+        return self
+
+
+class Tls(Section):
+    """The certificate we show. Without one Posthouse makes its own, which no one trusts."""
+
+    certificate: Annotated[
+        FilePath | None, meaning("PEM file with the certificate and its chain.")
+    ] = None
+    key: Annotated[FilePath | None, meaning("PEM file with the private key.")] = None
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> "Tls":
+        if bool(self.certificate) != bool(self.key):
+            missing = "key" if self.certificate else "certificate"
+            raise fault(
+                "together",
+                f"certificate and key belong together, {missing} is missing",
+                f'add {missing} = "/etc/posthouse/{missing}.pem"',
+            )
+        return self
+
+
+class ServiceName(Enum):
+    """What a listener speaks."""
+
+    SMTP = "smtp"
+    SUBMISSION = "submission"
+    POP3 = "pop3"
+    HELP = "help"
+    CONSOLE = "console"
+
+
+class TlsRule(Enum):
+    """When a listener encrypts."""
+
+    OFFERED = "offered"
+    BEFORE_SIGN_IN = "before-sign-in"
+    FROM_START = "from-start"
+
+
+class Listener(Section):
+    """Where we listen, and for what."""
+
+    service: Annotated[
+        ServiceName,
+        meaning(
+            "smtp: other servers bring mail. submission: people hand in mail (RFC 6409)."
+            " pop3: people fetch mail. help and console: web pages, not in this version."
+        ),
+    ]
+    on: Annotated[tuple[ListenOn, ...], MinLen(1), meaning("Addresses with ports.")]
+    tls: Annotated[
+        TlsRule | None,
+        meaning(
+            "offered: by STARTTLS or STLS, nobody has to. before-sign-in: the same, and no password"
+            " is taken without. from-start: from the first octet (RFC 8314)."
+            " Default: offered for smtp, before-sign-in for submission and pop3."
+        ),
+    ] = None
+    proxied_from: Annotated[
+        tuple[Networks, ...],
+        meaning("Networks of proxies that tell the real client address. Not in this version."),
+    ] = ()
+
+    @property
+    def tls_rule(self) -> TlsRule:
+        """The rule that holds: as written, or the default of the service."""
+        if self.tls is not None:
+            return self.tls
+        if self.service in (ServiceName.SUBMISSION, ServiceName.POP3):
+            return TlsRule.BEFORE_SIGN_IN
+        return TlsRule.FROM_START if self.service is ServiceName.HELP else TlsRule.OFFERED
+
+
+def _everywhere(service: str, port: int, tls: str) -> Listener:
+    on = [f"0.0.0.0:{port}", f"[::]:{port}"]
+    return Listener.model_validate({"service": service, "on": on, "tls": tls})
+
+
+DEFAULT_LISTENERS: Final = {
+    "mx": _everywhere("smtp", 25, "offered"),
+    "submission": _everywhere("submission", 587, "before-sign-in"),
+    "submissions": _everywhere("submission", 465, "from-start"),
+    "pop3": _everywhere("pop3", 110, "before-sign-in"),
+    "pop3s": _everywhere("pop3", 995, "from-start"),
+}

@@ -1,0 +1,167 @@
+"""How mail goes out, how names are found, and what is looked at before."""
+
+from enum import Enum
+from typing import Annotated, Literal
+
+from annotated_types import MinLen
+from pydantic import model_validator
+
+from posthouse.config.section import Section, meaning
+from posthouse.config.units import parse_duration
+from posthouse.config.values import (
+    ClientAddress,
+    Count,
+    Destination,
+    DnsServer,
+    Duration,
+    FilePath,
+    NextHop,
+    Port,
+    Rate,
+    Text,
+    Via,
+    ViaKind,
+    fault,
+)
+
+
+class Security(Enum):
+    """How much TLS a next hop must have."""
+
+    OPPORTUNISTIC = "opportunistic"
+    REQUIRED = "required"
+    VERIFIED = "verified"
+
+
+class SmartHostSignIn(Section):
+    """How we sign in at a smart host."""
+
+    user: Annotated[Text, meaning("Name to sign in with.")]
+    password_file: Annotated[FilePath, meaning("File that holds the password, one line.")]
+
+
+def _sign_in_needs_host(sign_in: SmartHostSignIn | None, via: Via) -> None:
+    if sign_in and via.kind not in (ViaKind.SMTP, ViaKind.SMTPS):
+        raise fault(
+            "together",
+            f"sign_in needs a smart host, but via is {via}",
+            'write via = "smtp://relay.example.com:587", or leave sign_in out',
+        )
+
+
+class Route(Section):
+    """Where mail for some destinations goes. The most specific `to` wins, order never matters."""
+
+    to: Annotated[
+        tuple[Destination, ...],
+        MinLen(1),
+        meaning("example.com, *.example.com (its subdomains) or * (all)."),
+    ]
+    via: Annotated[
+        NextHop,
+        meaning("mx, smtp://host:port, smtps://host:port, or capture (kept here, not sent)."),
+    ] = Via(ViaKind.MX)
+    tls: Annotated[Security | None, meaning("As in [outbound], which is the default.")] = None
+    sign_in: Annotated[SmartHostSignIn | None, meaning("Sign in at this smart host.")] = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Route":
+        _sign_in_needs_host(self.sign_in, self.via)
+        return self
+
+
+class Outbound(Section):
+    """How mail leaves."""
+
+    via: Annotated[
+        NextHop,
+        meaning("Where mail goes that no route takes: mx, a smart host as in routes, or capture."),
+    ] = Via(ViaKind.MX)
+    mx_port: Annotated[Port, meaning("Port of mail exchangers; another one only for tests.")] = 25
+    sign_in: Annotated[SmartHostSignIn | None, meaning("Sign in at the smart host.")] = None
+    from_addresses: Annotated[
+        tuple[ClientAddress, ...],
+        meaning("Addresses of ours to send from, at most one IPv4 and one IPv6."),
+    ] = ()
+    tls: Annotated[
+        Security,
+        meaning(
+            "opportunistic: TLS where offered, plain otherwise. required: never plain."
+            " verified: never plain, and the certificate must be right."
+        ),
+    ] = Security.OPPORTUNISTIC
+    sessions_per_host: Annotated[Count, meaning("Sessions to one next hop at a time.")] = 20
+    give_up_after: Annotated[
+        Duration, meaning("How long we try; RFC 5321 section 4.5.4.1 wants 4 to 5 days or more.")
+    ] = parse_duration("5 days")
+    tell_sender_after: Annotated[
+        Duration, meaning("When the sender is told that mail is still waiting.")
+    ] = parse_duration("4 h")
+    route: Annotated[tuple[Route, ...], meaning("Exceptions, by destination.")] = ()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Outbound":
+        _sign_in_needs_host(self.sign_in, self.via)
+        versions = [":" in address for address in self.from_addresses]
+        if len(versions) != len(set(versions)):
+            raise fault(
+                "together",
+                "from_addresses has two addresses of one kind",
+                "one IPv4 and one IPv6 address at most",
+            )
+        return self
+
+
+class Dns(Section):
+    """Who answers our DNS questions."""
+
+    servers: Annotated[
+        tuple[DnsServer, ...],
+        meaning("Resolvers, address or address:port. Default: those of the system."),
+    ] = ()
+    timeout: Annotated[Duration, meaning("How long one question may take.")] = parse_duration("5 s")
+
+
+class Screening(Section):
+    """One check of content. What it finds is refused, held or marked, never dropped."""
+
+    name: Annotated[Text, meaning("What traces and reports call it.")]
+    ask: Annotated[
+        Text,
+        meaning(
+            "gtube: the standard test string. recipient-budget: more recipients than `budget`."
+        ),
+    ]
+    mail: Annotated[
+        Literal["all", "incoming", "relayed"],
+        meaning("Which mail: all, from strangers, or from recognised clients."),
+    ] = "all"
+    found: Annotated[
+        Literal["refuse", "hold", "mark"],
+        meaning("What happens then: refuse, hold for a person, or mark with a header field."),
+    ] = "hold"
+    no_answer: Annotated[
+        Literal["accept", "defer"], meaning("What happens if the check cannot answer.")
+    ] = "defer"
+    budget: Annotated[Rate | None, meaning("For recipient-budget: recipients of one sender.")] = (
+        None
+    )
+
+    @model_validator(mode="after")
+    def _is_known(self) -> "Screening":
+        known = ("gtube", "recipient-budget")
+        if self.ask.partition(":")[0] in ("clamd", "rspamd", "milter", "spamd"):
+            raise fault(
+                "not-yet",
+                f"{self.ask!a} is not in this version",
+                "this version asks gtube and recipient-budget",
+            )
+        if self.ask not in known:
+            raise fault("ask", f"{self.ask!a} is no check", "ask gtube or recipient-budget")
+        if (self.ask == "recipient-budget") != (self.budget is not None):
+            raise fault(
+                "together",
+                "budget belongs to recipient-budget, and recipient-budget needs it",
+                'write ask = "recipient-budget" and budget = "200 per day"',
+            )
+        return self

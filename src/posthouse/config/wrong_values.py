@@ -1,0 +1,191 @@
+"""Each error that pydantic found, with its place and in our own words.
+
+pydantic says what is wrong (`type`) and where (`loc`); its English is never shown.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, cast
+
+from pydantic_core import ErrorDetails
+
+from posthouse.config.anatomy import SECTIONS, Place, follow, keys_of
+from posthouse.config.catalogue import CODES
+from posthouse.config.diagnostic import Diagnostic, Severity
+from posthouse.config.spans import Path, Span, Spans
+from posthouse.config.values import kind_of
+
+_QUOTED: Final = re.compile(r"'([^']*)'")
+_SECRETS: Final = ("password", "passwd", "secret", "passphrase", "token")
+_EVERYBODY: Final = ("all", "any", "anyone", "everyone", "everybody", "everything", "world", "*")
+_SHOWN_MAX: Final = 60
+
+Finding = tuple[str, str, str]  # kind, message, help
+
+
+def diagnose(errors: Iterable[ErrorDetails], raw: dict[str, Any], spans: Spans) -> list[Diagnostic]:
+    """Return a diagnostic for each error."""
+    errors = list(errors)
+    deeper = {each["loc"][:end] for each in errors for end in range(len(each["loc"]))}
+    found = []
+    for error in errors:
+        if error["type"] == "too_short" and error["loc"] in deeper:
+            continue  # pydantic counts only the entries that are right
+        place = follow(error["loc"])
+        kind, message, words = _in_our_words(error, place, raw)
+        span = _span(error["type"], place, raw, spans)
+        found.append(
+            Diagnostic(
+                CODES[kind], Severity.ERROR, message, span.line, span.column, span.width, words
+            )
+        )
+    return found
+
+
+def _span(kind: str, place: Place, raw: dict[str, Any], spans: Spans) -> Span:
+    if place.in_key or kind == "extra_forbidden":
+        return spans.key(place.path)
+    if kind == "missing":
+        return spans.key(place.path[:-1])
+    if kind.startswith("union_tag"):
+        return spans.value((*place.path, "who"))
+    return spans.value(place.path)
+
+
+def _in_our_words(error: ErrorDetails, place: Place, raw: dict[str, Any]) -> Finding:
+    kind = error["type"]
+    context = cast("dict[str, Any]", error.get("ctx", {}))
+    if "message" in context:
+        return kind, context["message"], context["help"]
+    if kind == "extra_forbidden":
+        return _unknown_key(error["loc"])
+    if kind == "missing":
+        return _missing(error["loc"])
+    if kind in ("enum", "literal_error"):
+        return kind, *_wrong_word(error["input"], _QUOTED.findall(context["expected"]), place)
+    if kind == "union_tag_invalid":
+        written = error["input"].get("who") if isinstance(error["input"], dict) else ""
+        return kind, *_wrong_door(written, _QUOTED.findall(context["expected_tags"]))
+    if kind == "union_tag_not_found":
+        words = 'write who = "signed-in", "pop-window", "network" or "host-name"'
+        return kind, "this door does not say whom it lets in: `who` is missing", words
+    return _wrong_kind(kind, error["input"], place, context)
+
+
+def _wrong_kind(kind: str, value: object, place: Place, context: dict[str, Any]) -> Finding:
+    """The value is of another kind than the key needs."""
+    key = next((str(part) for part in reversed(place.path) if isinstance(part, str)), "")
+    this = f"this is {kind_of(value)}"
+    if kind == "tuple_type":
+        if isinstance(value, dict):
+            heading = _heading(place.path)
+            return kind, f"{key} is a list of tables", f"write [[{heading}]] with two brackets"
+        return kind, f"{this}, {key} is a list", f"write {key} = [{_shown(value)}]"
+    if kind in ("model_type", "dict_type"):
+        words = f"write [{_heading(place.path)}] and its keys below"
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            words = f"write [{_heading(place.path)}] with single brackets"
+        return kind, f"{this}, {key} is a table", words
+    if kind == "int_type":
+        return kind, f"{this}, {key} is a whole number", "write it without quotes, point or unit"
+    if kind == "bool_type":
+        return kind, f"{this}, {key} is true or false", "write true or false, without quotes"
+    if kind in ("greater_than_equal", "less_than_equal"):
+        least = "at least" if "ge" in context else "at most"
+        limit = context.get("ge", context.get("le"))
+        return kind, f"{_shown(value)} is out of range", f"{key} is {least} {limit:,}"
+    if kind == "too_short":
+        return kind, f"{key} is empty", f"name one at least, or leave {key} out for its default"
+    return "other", f"{this}, which {key or 'this table'} cannot be", ""
+
+
+def _heading(path: Path) -> str:
+    return ".".join(str(part) for part in path if isinstance(part, str))
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f'"{value[:_SHOWN_MAX]}"'
+    return str(value)[:_SHOWN_MAX]
+
+
+def _wrong_word(value: object, expected: Sequence[str], place: Place) -> tuple[str, str]:
+    key = place.path[-1] if place.path else ""
+    words = either(f'"{each}"' for each in expected)
+    if isinstance(value, bool):
+        return f"{key} is not simply true or false", f"write {words}"
+    if not isinstance(value, str):
+        return f"this is {kind_of(value)}, {key} is a word", f"write {words}"
+    near = nearest(value, expected)
+    message = f"{_shown(value)} is not possible for {key}"
+    return message, f'did you mean "{near}"?' if near else f"write {words}"
+
+
+def _wrong_door(value: object, expected: Sequence[str]) -> tuple[str, str]:
+    words = either(f'"{each}"' for each in expected)
+    if isinstance(value, str) and value.lower().strip() in _EVERYBODY:
+        return "there is no door for everybody", (
+            f"who is {words};\nmail for your own domains is accepted from everybody without a door"
+        )
+    if not isinstance(value, str):
+        return f"this is {kind_of(value)}, who is a word", f"write {words}"
+    near = nearest(value, expected)
+    return f"there is no door {_shown(value)}", (
+        f'did you mean "{near}"?' if near else f"who is {words}"
+    )
+
+
+def _missing(loc: Path) -> Finding:
+    key = str(loc[-1])
+    parent = follow(loc[:-1])
+    where = f"[{_heading(parent.path)}] needs" if parent.path else "the file needs"
+    field = keys_of(parent.section).get(key) if parent.section else None
+    means = field.description if field and field.description else ""
+    return "missing", f"{where} {key}", f"add {key} = ...  {means}".rstrip()
+
+
+def _unknown_key(loc: Path) -> Finding:
+    key = str(loc[-1])
+    parent = follow(loc[:-1])
+    heading = _heading(parent.path)
+    known = list(keys_of(parent.section)) if parent.section else []
+    where = f"in [{heading}]" if heading else "at the top of the file"
+    if secret := next((f"{each}_file" for each in _SECRETS if key.lower() == each), ""):
+        named = secret if secret in known else next((e for e in known if e.endswith("_file")), "")
+        if named:
+            words = f'put it alone into a file and write {named} = "/run/secrets/name"'
+            return "secret", f"{key} would stand in this file: secrets never do", words
+    message = f"there is no key {_shown(key)} {where}"
+    if heading == "storage" and key == "url":
+        return "not-yet", "a database server is not in this version", 'use directory = "..."'
+    if near := nearest(key, known):
+        return "extra_forbidden", message, f"did you mean {near}?"
+    if home := _home_of(key, heading):
+        return "extra_forbidden", message, home
+    return "extra_forbidden", message, f"keys there are {', '.join(known)}"
+
+
+def _home_of(key: str, heading: str) -> str:
+    """Where a key belongs that is right but in the wrong table: after a heading, TOML never ends one."""
+    homes = [name for name, section in SECTIONS.items() if key in keys_of(section)]
+    if "" in homes and heading:
+        return f"{key} belongs at the top of the file, above the first [table]"
+    tables = either(f"[{name.partition(' ')[0]}]" for name in dict.fromkeys(homes))
+    return f"{key} is a key of {tables}" if homes else ""
+
+
+def nearest(written: str, known: Iterable[str]) -> str:
+    """Return the known word that was most likely meant, or ""."""
+    known = list(known)
+    plain = {each.lower().replace("_", "-"): each for each in known}
+    close = difflib.get_close_matches(written.lower().replace("_", "-")[:64], plain, 1, 0.65)
+    return plain[close[0]] if close else ""
+
+
+def either(options: Iterable[str]) -> str:
+    """Return "a, b or c"."""
+    *rest, last = list(options) or [""]
+    return f"{', '.join(rest)} or {last}" if rest else last
