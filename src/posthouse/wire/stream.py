@@ -24,7 +24,7 @@ Address = IPv4Address | IPv6Address
 class StreamProtocol(asyncio.Protocol):
     """One connection as a session sees it: plain octets in both directions.
 
-    Hooks, all of them called on the loop: `stream_started`, `octets_received`, `tls_started`,
+    Hooks, all of them called on the loop: `stream_opened`, `stream_started`, `octets_received`, `tls_started`,
     `tls_failed`, `writing_resumed`, `idle_too_long`, `peer_finished`, `stream_ended`.
 
     Args:
@@ -52,6 +52,9 @@ class StreamProtocol(asyncio.Protocol):
         self.is_ending = False
 
     # ---------------------------------------------------------------- hooks for the session
+
+    def stream_opened(self) -> None:
+        """A peer connected; nothing can be written yet, but `abort` may be called."""
 
     def stream_started(self) -> None:
         """The stream is open, and encrypted if it begins with TLS: greet now."""
@@ -88,13 +91,17 @@ class StreamProtocol(asyncio.Protocol):
 
     @property
     def peer_address(self) -> Address:
-        """Address of the peer; IPv4-mapped IPv6 is folded to IPv4."""
-        return fold(ip_address(self._opened().get_extra_info("peername")[0]))
+        """Address of the peer; IPv4-mapped IPv6 is folded to IPv4.
+
+        A peer that was gone before we looked has 0.0.0.0, which is in no network.
+        """
+        name = self._opened().get_extra_info("peername") or ("0.0.0.0", 0)  # noqa: S104 - no bind
+        return fold(ip_address(name[0]))
 
     @property
     def local_address(self) -> tuple[str, int]:
         """Address and port the peer connected to."""
-        name = self._opened().get_extra_info("sockname")
+        name = self._opened().get_extra_info("sockname") or ("", 0)
         return name[0], name[1]
 
     def write(self, octets: bytes) -> None:
@@ -172,6 +179,9 @@ class StreamProtocol(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=WRITE_OCTETS_HIGH)
         self.restart_idle_timer()
+        self.stream_opened()
+        if self.is_ending:
+            return
         if self._tls_from_start is not None:
             self.start_tls(self._tls_from_start)
         else:

@@ -1,6 +1,7 @@
 """From a command line to an event (RFC 1939 section 3, RFC 2449 section 4)."""
 
 import re
+from base64 import b64decode
 from collections.abc import Callable
 from typing import Final
 
@@ -67,6 +68,18 @@ def parse(verb: Verb, arguments: str, *, user_name: str) -> Event:
     return maker(words)
 
 
+def decode_base64(line: bytes) -> bytes:
+    """Return what a line of a SASL exchange holds (RFC 4648 section 4).
+
+    Raises:
+        CommandError: If it is not base64.
+    """
+    try:
+        return b64decode(line, validate=True)
+    except ValueError:
+        raise CommandError from None
+
+
 def _number(word: str) -> int:
     if not _NUMBER.fullmatch(word):
         raise CommandError
@@ -78,7 +91,9 @@ def _auth(words: list[str]) -> Event:
         return MechanismsRequested()
     if not _MECHANISM.fullmatch(words[0]):
         raise CommandError
-    initial = words[1].encode("ascii", "replace") if len(words) > 1 else None
+    if len(words) == 1:
+        return AuthRequested(words[0].upper())
+    initial = b"" if words[1] == "=" else decode_base64(words[1].encode())
     return AuthRequested(words[0].upper(), initial)
 
 

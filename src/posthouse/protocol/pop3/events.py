@@ -34,21 +34,21 @@ class PasswordGiven(SecretEvent, frozen=True):
 
 
 class AuthRequested(SecretEvent, frozen=True):
-    """AUTH with a mechanism that is offered, in capitals.
+    """AUTH with an offered mechanism (RFC 5034 section 4). A `Challenge` goes on with it.
 
     Attributes:
-        mechanism: ``PLAIN``.
-        initial_response: Base64 as sent, ``=`` for an empty one; None where absent.
+        mechanism: In capitals.
+        initial_response: Decoded; None where absent, empty for ``=``.
     """
 
     mechanism: str
     initial_response: bytes | None = None
 
 
-class ExchangeLineReceived(SecretEvent, frozen=True):
-    """A line of a SASL exchange, base64 as sent; ``*`` cancels (RFC 5034 section 4)."""
+class SaslResponse(SecretEvent, frozen=True):
+    """The client's answer to a challenge, decoded. Answered as `AuthRequested` is."""
 
-    line: bytes
+    octets: bytes
 
 
 class MechanismsRequested(Event, frozen=True):
@@ -113,6 +113,10 @@ class CommandRefused(Event, frozen=True):
     """A line the core refuses by itself; answer it with `reply`."""
 
     reply: Reply
+
+
+class SignInBroken(CommandRefused, frozen=True):
+    """The client cancelled its AUTH by ``*``, or sent what is not base64: forget the exchange."""
 
 
 class ConnectionAbused(Event, frozen=True):

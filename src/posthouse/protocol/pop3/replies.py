@@ -82,6 +82,7 @@ NOTHING_DONE: Final = ok()
 BYE: Final = ok("Bye")
 
 SIGN_IN_FAILED: Final = error("Name or password is wrong", "AUTH")
+SIGN_IN_NOT_BASE64: Final = error("This is not base64")
 SIGN_IN_CANCELLED: Final = error("Cancelled")
 SIGN_IN_MALFORMED: Final = error("This is not what the mechanism sends")
 TOO_MANY_FAILURES: Final = error("Too many failed sign-ins, closing", "AUTH")

@@ -6,16 +6,23 @@ from msgspec import Struct
 
 from posthouse.protocol.framing import DotWriter, LineBuffer, LineFault
 from posthouse.protocol.pop3 import replies
-from posthouse.protocol.pop3.commands import CharacterError, CommandError, parse, split
+from posthouse.protocol.pop3.commands import (
+    CharacterError,
+    CommandError,
+    decode_base64,
+    parse,
+    split,
+)
 from posthouse.protocol.pop3.events import (
     AuthRequested,
     CapabilitiesRequested,
     CommandRefused,
     ConnectionAbused,
     Event,
-    ExchangeLineReceived,
     PasswordGiven,
     QuitReceived,
+    SaslResponse,
+    SignInBroken,
     TlsRequested,
     UserNamed,
 )
@@ -27,7 +34,7 @@ _VERB_OF: Final[dict[type[Event], Verb]] = {  # only commands that can change th
     UserNamed: Verb.USER,
     PasswordGiven: Verb.PASS,
     AuthRequested: Verb.AUTH,
-    ExchangeLineReceived: Verb.EXCHANGE_LINE,
+    SaslResponse: Verb.EXCHANGE_LINE,
     TlsRequested: Verb.STLS,
     QuitReceived: Verb.QUIT,
 }
@@ -144,7 +151,7 @@ class ServerConnection:
         elif isinstance(line, LineFault):
             event = self._refused(_FAULTS[line])
         elif exchange:
-            event = ExchangeLineReceived(line)
+            event = self._response(line)
         else:
             event = self._command(line)
         self._awaiting = event
@@ -158,7 +165,7 @@ class ServerConnection:
         event = self._take_awaiting()
         self._unsent += reply.encode()
         if isinstance(reply, Challenge):
-            assert isinstance(event, AuthRequested | ExchangeLineReceived), "no exchange"
+            assert isinstance(event, AuthRequested | SaslResponse), "no exchange"
             self.phase = Phase.EXCHANGE
         elif isinstance(event, ConnectionAbused):
             self.end()
@@ -258,6 +265,14 @@ class ServerConnection:
             return self._refused(replies.UNKNOWN_MECHANISM)
         return event
 
+    def _response(self, line: bytes) -> Event:
+        if line == b"*":
+            return self._refused(replies.SIGN_IN_CANCELLED)
+        try:
+            return SaslResponse(decode_base64(line))
+        except CommandError:
+            return self._refused(replies.SIGN_IN_NOT_BASE64)
+
     def _refusal(self, verb: Verb) -> Reply | None:
         """Why the command cannot come now, or None."""
         offer = self._offer
@@ -276,10 +291,11 @@ class ServerConnection:
 
     def _refused(self, reply: Reply) -> Event:
         self._errors += 1
-        if self.phase is Phase.EXCHANGE:
-            self.phase = Phase.AUTHORIZATION  # a broken line ends the exchange
         if self._errors > self._limits.errors_max:
             return ConnectionAbused(replies.TOO_MANY_ERRORS)
+        if self.phase is Phase.EXCHANGE:
+            self.phase = Phase.AUTHORIZATION  # a broken line ends the exchange
+            return SignInBroken(reply)
         return CommandRefused(reply)
 
     def _capabilities(self) -> list[str]:
