@@ -1,0 +1,142 @@
+"""One recorded decision, its id, and its form in the file."""
+
+import secrets
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from posthouse.policy.decision import Decision, Stage, Step, Verdict
+from posthouse.policy.facts import Request
+from posthouse.policy.reasons import Reason
+
+ID_CHARACTERS: Final = 8
+_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: no I, L, O, U
+_AS_MEANT: Final = str.maketrans("OIL", "011", "- ")
+
+
+class Case(Struct, frozen=True):
+    """A decision as it was made, with what it was about.
+
+    Attributes:
+        id: What stands in the reply: eight characters.
+        at: When.
+        stage: What was decided.
+        verdict: What happened.
+        reason: Why.
+        reply: As it was sent; "" where nothing was.
+        client: Address of the client as text.
+        listener: The listener it came to.
+        tls: The connection was encrypted.
+        hello: The name given by EHLO; hostile text.
+        account: Name of the account that was recognised; at a sign-in, the name that was given.
+        reverse_path: ``a@b``; ``<>`` for the null one; "" before MAIL.
+        forward_path: ``a@b``; "" before RCPT.
+        message_id: Id of the message in the spool, where there is one.
+        trace: Every question asked, in order.
+        would_help: Smallest changes that would let the mail through, smallest first.
+        field: Header field that the reason is about.
+        subject: Address, door or check that the reason is about.
+        allowed: Addresses that may be used instead.
+        minutes_ago: Since the POP window's last command, where that is the matter.
+        recognitions: What the doors said.
+        repeats: How many more of this kind came from this client soon after, only counted.
+        last_at: When the last of those came.
+    """
+
+    id: str
+    at: datetime
+    stage: Stage
+    verdict: Verdict
+    reason: Reason
+    reply: str = ""
+    client: str = ""
+    listener: str = ""
+    tls: bool = False
+    hello: str = ""
+    account: str = ""
+    reverse_path: str = ""
+    forward_path: str = ""
+    message_id: str = ""
+    trace: tuple[Step, ...] = ()
+    would_help: tuple[str, ...] = ()
+    field: str = ""
+    subject: str = ""
+    allowed: tuple[str, ...] = ()
+    minutes_ago: int | None = None
+    recognitions: tuple[str, ...] = ()
+    repeats: int = 0
+    last_at: datetime | None = None
+
+
+def case_of(
+    case_id: str,
+    request: Request,
+    decision: Decision,
+    *,
+    reply: str = "",
+    would_help: Iterable[str] = (),
+    message_id: str = "",
+) -> Case:
+    """Return the case of a decision; the id comes from `CaseStore.new_id`."""
+    client, path = request.client, request.reverse_path
+    reverse_path = "" if path is None else str(path.mailbox) if path.mailbox else "<>"
+    return Case(
+        case_id,
+        request.at,
+        decision.stage,
+        decision.verdict,
+        decision.reason,
+        reply=reply,
+        client=str(client.address),
+        listener=client.listener,
+        tls=client.tls,
+        hello=client.hello,
+        account=client.signed_in.account.name if client.signed_in else "",
+        reverse_path=reverse_path,
+        forward_path=str(request.forward_path) if request.forward_path else "",
+        message_id=message_id,
+        trace=decision.trace,
+        would_help=tuple(would_help),
+        field=decision.field,
+        subject=decision.subject,
+        allowed=decision.allowed,
+        minutes_ago=decision.minutes_ago,
+        recognitions=decision.recognitions,
+    )
+
+
+def fresh_id() -> str:
+    """Return a new id, 40 random bits: it stands in links, so nobody may guess the next."""
+    number = secrets.randbits(5 * ID_CHARACTERS)
+    return "".join(_ALPHABET[number >> 5 * place & 31] for place in range(ID_CHARACTERS))
+
+
+def id_as_meant(text: str) -> str:
+    """Return the id that a person meant: any case, O for 0, I or L for 1, with hyphens."""
+    return text.strip().upper().translate(_AS_MEANT)
+
+
+def encode(case: Case) -> bytes:
+    """Return the case as JSON; unpaired surrogates in hostile text become escapes."""
+    try:
+        return msgspec.json.encode(case)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_paired(msgspec.to_builtins(case)))
+
+
+def decode(octets: bytes) -> Case:
+    """Return the case that `encode` wrote."""
+    return msgspec.json.decode(octets, type=Case)
+
+
+def _paired(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {key: _paired(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_paired(inner) for inner in value]
+    return value
