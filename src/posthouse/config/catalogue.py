@@ -5,6 +5,9 @@ C is an error: the server does not start. W is a warning: it starts, but look at
 
 from typing import Final
 
+from posthouse.config.diagnostic import Diagnostic, Severity
+from posthouse.config.spans import Span
+
 # From the `type` of a pydantic error, or the kind given to `values.fault`, to our code.
 CODES: Final = {
     "toml": "C001",
@@ -63,7 +66,6 @@ CODES: Final = {
     "deliver-via-self": "C064",
     "catch-all-foreign": "C065",
     "postmaster-foreign": "C066",
-    "route-self": "C067",
     "ended": "W101",
     "ends-soon": "W102",
     "wide": "W103",
@@ -81,7 +83,9 @@ CODES: Final = {
     "same-door-name": "W116",
     "narrowed-in-vain": "W117",
     "told-late": "W118",
-    "unused-reason": "W119",
+    "budget-missing": "W119",
+    "route-unused": "W120",
+    "short-hostname": "W121",
 }
 
 EXPLANATIONS: Final = {
@@ -145,8 +149,6 @@ EXPLANATIONS: Final = {
     "C064": "deliver_via leads back to this server: mail would run in circles.",
     "C065": "A catch_all is a mailbox here; mail for other servers is forwarded by an alias.",
     "C066": "Mail to postmaster must be kept here, so that it can be read when nothing else works.",
-    "C067": "A route for one of our own domains would never be used: mail for it stays here, or"
-    " goes where its deliver_via says.",
     "W101": "The entry has closed itself; it can be taken out of the file.",
     "W102": "The entry closes within seven days. Who still needs it should hear of it now.",
     "W103": "A network this wide holds many strangers. Narrow it, or say why in `because`.",
@@ -171,9 +173,26 @@ EXPLANATIONS: Final = {
     "W117": "Doors are a set and any open one is enough: the limits of a narrow network do not"
     " hold where a wider one without them covers it.",
     "W118": "Senders are told about waiting mail only after it was given up.",
-    "W119": "`because` explains an entry, and this one has no words in it.",
+    "W119": "recipient-budget asks whether the budgets in [limits.each_account] or"
+    " [limits.each_address] are used up, and there are none.",
+    "W120": "A route for one of our own domains is never used: mail for it stays here, or goes"
+    " where its deliver_via says.",
+    "W121": "Other servers look our name up and want a full one, such as mail.example.com.",
     "C099": "The value does not fit.",
 }
+
+
+def finding(
+    kind: str,
+    message: str,
+    span: Span | None = None,
+    help: str = "",  # noqa: A002 - as in `Diagnostic`
+) -> Diagnostic:
+    """Return the diagnostic of a kind of error or warning, with its code."""
+    code = CODES[kind]
+    severity = Severity.ERROR if code.startswith("C") else Severity.WARNING
+    place = span or Span(0, 1, 1)
+    return Diagnostic(code, severity, message, place.line, place.column, place.width, help)
 
 
 def explain(code: str) -> str | None:

@@ -6,6 +6,8 @@ has ended from a stranger, and says so.
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from posthouse.config import schema
 from posthouse.config.spans import Path, Spans
 from posthouse.mail.address import Mailbox, parse_domain, parse_mailbox
@@ -74,29 +76,26 @@ def address_set(patterns: Iterable[str]) -> AddressSet:
     return AddressSet(frozenset(mailboxes), frozenset(domains), frozenset(parents), everything)
 
 
-def _door(entry: schema.Door, where: str) -> Door:
-    kind = DoorKind(getattr(entry, "who"))  # noqa: B009 - each kind has it, the shared part has not
-    special: dict[str, object] = {}
-    match entry:
-        case schema.SignedIn():
-            special = {"passwords": entry.passwords}
-        case schema.PopWindow():
-            special = {"window": entry.window}
-        case schema.Network():
-            special = {"networks": tuple(each.text for each in entry.networks)}
-        case schema.HostName():
-            special = {"hosts": frozenset(entry.hosts), "linger": entry.linger}
-    return Door(
-        kind=kind,
-        name=entry.name or kind.value,
+def _door(entry: schema.AnyDoor, where: str) -> Door:
+    door = Door(
+        kind=DoorKind(entry.who),
+        name=entry.name or entry.who,
         where=where,
         listeners=frozenset(entry.listeners or ()),
         sends_as=None if entry.sends_as is None else address_set(entry.sends_as),
         sends_to=None if entry.sends_to is None else address_set(entry.sends_to),
         until=entry.until,
         because=entry.because,
-        **special,  # type: ignore[arg-type] # one of the four sets above
     )
+    match entry:
+        case schema.SignedIn():
+            return replace(door, passwords=entry.passwords)
+        case schema.PopWindow():
+            return replace(door, window=entry.window)
+        case schema.Network():
+            return replace(door, networks=tuple(each.text for each in entry.networks))
+        case schema.HostName():
+            return replace(door, hosts=frozenset(entry.hosts), linger=entry.linger)
 
 
 def _listeners(
@@ -170,6 +169,7 @@ def _checks(configuration: schema.Configuration, spans: Spans, name: str) -> dic
     return {
         entry.name: CheckRule(
             name=entry.name,
+            ask=entry.ask,
             found=entry.found,
             no_answer=entry.no_answer,
             where=spans.where(("screening", number), name),

@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from posthouse.config.catalogue import CODES
-from posthouse.config.diagnostic import Diagnostic, Severity
+from posthouse.config.catalogue import finding
+from posthouse.config.diagnostic import Diagnostic
 from posthouse.config.spans import Path, Spans
 from posthouse.config.values import Endpoint, read_domain, read_endpoint
 
@@ -22,9 +22,7 @@ def _twice(kind: str, message: str, spans: Spans, second: Path, first: Path) -> 
     in_key = kind == "same-domain"
     span = spans.key(second) if in_key else spans.value(second)
     words = f"it stands in line {spans.line(first)} already"
-    return Diagnostic(
-        CODES[kind], Severity.ERROR, message, span.line, span.column, span.width, words
-    )
+    return finding(kind, message, span, words)
 
 
 def _domains(raw: dict[str, Any], spans: Spans) -> Iterator[Diagnostic]:

@@ -42,7 +42,7 @@ def load(text: str, name: str = "posthouse.toml") -> Loaded:
     try:
         configuration = Configuration.model_validate(raw)
     except ValidationError as problem:
-        found += diagnose(problem.errors(include_url=False), raw, spans)
+        found += diagnose(problem.errors(include_url=False), spans)
     if found or configuration is None:
         raise ConfigurationError(tuple(sorted(found, key=lambda each: (each.line, each.column))))
     return Loaded(configuration, spans, name)

@@ -6,6 +6,8 @@ absent has its default, and the defaults alone make a complete, safe server.
 
 from typing import Annotated, Final
 
+from pydantic import Field
+
 from posthouse.config.schema_doors import (
     AnyDoor,
     Door,
@@ -109,12 +111,12 @@ class Configuration(Section):
     group: Annotated[Text, meaning("Group to run as. Default: the user's own.")] = ""
     domains: Annotated[
         dict[DomainName, Domain], meaning("Domains we take mail for, from anyone.")
-    ] = {}
+    ] = Field(default_factory=dict)
     tls: Annotated[Tls, meaning("The certificate we show.")] = Tls()
     listen: Annotated[
         dict[Name, Listener],
         meaning("Where we listen. Default: mx, submission, submissions, pop3 and pop3s."),
-    ] = DEFAULT_LISTENERS
+    ] = Field(default_factory=lambda: dict(DEFAULT_LISTENERS))
     may_relay: Annotated[
         tuple[AnyDoor, ...],
         meaning(
@@ -122,7 +124,7 @@ class Configuration(Section):
             " What is written replaces the default."
         ),
     ] = DEFAULT_DOORS
-    identity: Annotated[Identity, meaning("Who may write as whom.")] = Identity()
+    identity: Annotated[Identity, meaning("Who may write as whom.")] = Identity.model_validate({})
     refusals: Annotated[Refusals, meaning("What we say when we refuse.")] = Refusals()
     outbound: Annotated[Outbound, meaning("Where mail goes out.")] = Outbound()
     dns: Annotated[Dns, meaning("Who answers our DNS questions.")] = Dns()

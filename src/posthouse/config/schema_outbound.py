@@ -17,7 +17,6 @@ from posthouse.config.values import (
     FilePath,
     NextHop,
     Port,
-    Rate,
     Text,
     Via,
     ViaKind,
@@ -129,7 +128,8 @@ class Screening(Section):
     ask: Annotated[
         Text,
         meaning(
-            "gtube: the standard test string. recipient-budget: more recipients than `budget`."
+            "gtube: the standard test string. recipient-budget: the budgets of [limits.each_account]"
+            " and [limits.each_address] are used up; then mail is held or marked, not deferred."
         ),
     ]
     mail: Annotated[
@@ -158,10 +158,4 @@ class Screening(Section):
             )
         if self.ask not in known:
             raise fault("ask", f"{self.ask!a} is no check", "ask gtube or recipient-budget")
-        if (self.ask == "recipient-budget") != (self.budget is not None):
-            raise fault(
-                "together",
-                "budget belongs to recipient-budget, and recipient-budget needs it",
-                'write ask = "recipient-budget" and budget = "200 per day"',
-            )
         return self

@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Final, Literal
 
 from annotated_types import MinLen
-from pydantic import PlainValidator
+from pydantic import Field, PlainValidator
 from pydantic.json_schema import WithJsonSchema
 
 from posthouse.config.section import Section, meaning
@@ -14,8 +14,9 @@ from posthouse.policy.reasons import Reason
 
 # What a wording may say; sessions.wording fills them, each may be empty.
 WORDING_FIELDS: Final = frozenset({
-    "account", "allowed", "case", "client", "contact", "domain", "field", "hello", "hostname",
-    "link", "listener", "minutes_ago", "port", "reason", "recipient", "sender", "subject", "window",
+    "recipient", "domain", "sender", "address", "field", "allowed", "minutes_ago", "client",
+    "hostname", "port", "how_to_sign_in", "megabytes", "check", "detail", "message", "case",
+    "contact",
 })  # fmt: skip
 _FIELD: Final = re.compile(r"\{([^{}]*)\}")
 _WORDING_OCTETS_MAX: Final = 400  # leaves room for code, status and filled fields in 512
@@ -118,7 +119,7 @@ class Refusals(Section):
     wording: Annotated[
         dict[ReasonName, WordingText],
         meaning("Your own words, by reason; may hold fields such as {domain} and {minutes_ago}."),
-    ] = {}
+    ] = Field(default_factory=dict)
 
 
 class AccountBudgets(Section):

@@ -4,8 +4,9 @@ import re
 import tomllib
 from typing import Any, Final
 
-from posthouse.config.catalogue import CODES
-from posthouse.config.diagnostic import ConfigurationError, Diagnostic, Severity
+from posthouse.config.catalogue import finding
+from posthouse.config.diagnostic import ConfigurationError, Diagnostic
+from posthouse.config.spans import Span
 
 _PLACE: Final = re.compile(r"\(at (?:line (\d+), column (\d+)|end of document)\)$")
 _RIGHT_SIDE: Final = re.compile(r"^[^=#]*=\s*([^\s\"'\[{#][^#\"']*?)\s*(?:#.*)?$")
@@ -62,19 +63,15 @@ def decode(octets: bytes) -> str:
         return octets.decode("utf-8")
     except UnicodeDecodeError as problem:
         before = octets[: problem.start].decode("utf-8", "replace")
-        finding = Diagnostic(
-            code=CODES["encoding"],
-            severity=Severity.ERROR,
-            message=f"octet {octets[problem.start]:#04x} is not UTF-8",
-            line=before.count("\n") + 1,
-            column=len(before) - (before.rfind("\n") + 1) + 1,
-            help="save the file as UTF-8",
-        )
-        raise ConfigurationError((finding,)) from None
+        column = len(before) - (before.rfind("\n") + 1) + 1
+        place = Span(before.count("\n") + 1, column, 1)
+        message = f"octet {octets[problem.start]:#04x} is not UTF-8"
+        error = finding("encoding", message, place, "save the file as UTF-8")
+        raise ConfigurationError((error,)) from None
 
 
 def _without_place(message: str) -> ConfigurationError:
-    return ConfigurationError((Diagnostic(CODES["toml"], Severity.ERROR, message),))
+    return ConfigurationError((finding("toml", message),))
 
 
 def _in_our_words(problem: str, text: str) -> Diagnostic:
@@ -95,7 +92,7 @@ def _in_our_words(problem: str, text: str) -> Diagnostic:
         words = f'did you mean "{bare[1]}"? {_QUOTES}'
         column = bare.start(1) + 1
     width = len(bare[1]) if bare and words.startswith("did you") else 1
-    return Diagnostic(CODES["toml"], Severity.ERROR, message, line, column, width, words)
+    return finding("toml", message, Span(line, column, width), words)
 
 
 def _last_place(lines: list[str]) -> tuple[int, int]:
@@ -108,7 +105,7 @@ def _last_place(lines: list[str]) -> tuple[int, int]:
 
 def _written_twice(line: int, lines: list[str]) -> Diagnostic:
     source = lines[line - 1] if line <= len(lines) else ""
-    written = source.split("=")[0].strip() or source.strip()
+    written = source.partition("=")[0].strip() or source.strip()
     first = next(
         (number for number, each in enumerate(lines[: line - 1], 1) if _begins(each, written)), 0
     )
@@ -116,16 +113,9 @@ def _written_twice(line: int, lines: list[str]) -> Diagnostic:
     if written.startswith("[") and not written.startswith("[["):
         words += f"; a list of tables has two brackets: [{written}]"
     column = len(source) - len(source.lstrip()) + 1
-    return Diagnostic(
-        CODES["toml-twice"],
-        Severity.ERROR,
-        "this key or table is in the file twice, or is a value and a table at once",
-        line,
-        column,
-        max(1, len(written)),
-        words,
-    )
+    message = "this key or table is in the file twice, or is a value and a table at once"
+    return finding("toml-twice", message, Span(line, column, max(1, len(written))), words)
 
 
 def _begins(line: str, written: str) -> bool:
-    return (line.split("=")[0].strip() or line.strip()) == written and bool(written)
+    return (line.partition("=")[0].strip() or line.strip()) == written and bool(written)

@@ -1,4 +1,4 @@
-"""The kinds of values that stand in the file, each read by its own rule and refused in our words."""
+"""The kinds of values in the file, each read by its own rule and refused in our own words."""
 
 import re
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from posthouse.policy.networks import Network, NetworkError, parse_networks
 from posthouse.policy.rules import Budget
 
 T = TypeVar("T")
+D = TypeVar("D", date, datetime)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _EVERYBODY: Final = "no entry may cover everybody; strangers reach your own domains without any"
@@ -25,7 +26,7 @@ _EVERYBODY: Final = "no entry may cover everybody; strangers reach your own doma
 
 def fault(kind: str, message: str, help: str = "") -> PydanticCustomError:  # noqa: A002 - as in `Diagnostic`
     """Return the error for a value; `kind` is its key in `catalogue.CODES`."""
-    return PydanticCustomError(kind, "{message}", {"message": message, "help": help})  # type: ignore[arg-type] # kinds are ours, the catalogue's test keeps them
+    return PydanticCustomError(kind, "{message}", {"message": message, "help": help})
 
 
 def text_of(value: object) -> str:
@@ -109,7 +110,7 @@ def _units(kind: str, parse: Callable[[object], T]) -> Callable[[object], T]:
 def read_domain(value: object) -> str:
     """Return a domain name in its compared form: lower-case A-labels."""
     text = text_of(value)
-    if text.startswith("*") or text.startswith("["):
+    if text.startswith(("*", "[")):
         raise fault("domain", f"{text!a} is no domain name", "name each domain: example.com")
     if "@" in text:
         raise fault(
@@ -249,14 +250,21 @@ def _host(host: str, text: str, help_words: str) -> str:
 def read_end(value: object) -> date | datetime:
     """Return the last day (whole, UTC) or first moment after which something is closed."""
     if isinstance(value, datetime):
-        return value if value.tzinfo else value.replace(tzinfo=UTC)
+        return _possible(value if value.tzinfo else value.replace(tzinfo=UTC))
     if isinstance(value, date):
-        return value
+        return _possible(value)
     quoted = isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d.*", value, re.DOTALL)
     words = "write the date without quotes: " + (
         value[:10] if quoted and isinstance(value, str) else "2026-06-30"
     )
     raise fault("date", f"this is {kind_of(value)}, a date is needed", words)
+
+
+def _possible(end: D) -> D:
+    """A day at the edge of the calendar has no day after it to close on."""
+    if not 1 < end.year < 9999:
+        raise fault("date", f"the year {end.year} is out of range", "leave the key out for no end")
+    return end
 
 
 def read_moment(value: object) -> datetime:

@@ -6,13 +6,13 @@ pydantic says what is wrong (`type`) and where (`loc`); its English is never sho
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from pydantic_core import ErrorDetails
 
 from posthouse.config.anatomy import SECTIONS, Place, follow, keys_of
-from posthouse.config.catalogue import CODES
-from posthouse.config.diagnostic import Diagnostic, Severity
+from posthouse.config.catalogue import finding
+from posthouse.config.diagnostic import Diagnostic
 from posthouse.config.spans import Path, Span, Spans
 from posthouse.config.values import kind_of
 
@@ -24,7 +24,7 @@ _SHOWN_MAX: Final = 60
 Finding = tuple[str, str, str]  # kind, message, help
 
 
-def diagnose(errors: Iterable[ErrorDetails], raw: dict[str, Any], spans: Spans) -> list[Diagnostic]:
+def diagnose(errors: Iterable[ErrorDetails], spans: Spans) -> list[Diagnostic]:
     """Return a diagnostic for each error."""
     errors = list(errors)
     deeper = {each["loc"][:end] for each in errors for end in range(len(each["loc"]))}
@@ -33,17 +33,12 @@ def diagnose(errors: Iterable[ErrorDetails], raw: dict[str, Any], spans: Spans) 
         if error["type"] == "too_short" and error["loc"] in deeper:
             continue  # pydantic counts only the entries that are right
         place = follow(error["loc"])
-        kind, message, words = _in_our_words(error, place, raw)
-        span = _span(error["type"], place, raw, spans)
-        found.append(
-            Diagnostic(
-                CODES[kind], Severity.ERROR, message, span.line, span.column, span.width, words
-            )
-        )
+        kind, message, words = _in_our_words(error, place)
+        found.append(finding(kind, message, _span(error["type"], place, spans), words))
     return found
 
 
-def _span(kind: str, place: Place, raw: dict[str, Any], spans: Spans) -> Span:
+def _span(kind: str, place: Place, spans: Spans) -> Span:
     if place.in_key or kind == "extra_forbidden":
         return spans.key(place.path)
     if kind == "missing":
@@ -53,9 +48,9 @@ def _span(kind: str, place: Place, raw: dict[str, Any], spans: Spans) -> Span:
     return spans.value(place.path)
 
 
-def _in_our_words(error: ErrorDetails, place: Place, raw: dict[str, Any]) -> Finding:
+def _in_our_words(error: ErrorDetails, place: Place) -> Finding:
     kind = error["type"]
-    context = cast("dict[str, Any]", error.get("ctx", {}))
+    context = error.get("ctx", {})
     if "message" in context:
         return kind, context["message"], context["help"]
     if kind == "extra_forbidden":
@@ -169,7 +164,7 @@ def _unknown_key(loc: Path) -> Finding:
 
 
 def _home_of(key: str, heading: str) -> str:
-    """Where a key belongs that is right but in the wrong table: after a heading, TOML never ends one."""
+    """Where a key belongs that is right, but in the wrong table: only a heading ends a table."""
     homes = [name for name, section in SECTIONS.items() if key in keys_of(section)]
     if "" in homes and heading:
         return f"{key} belongs at the top of the file, above the first [table]"
