@@ -128,8 +128,8 @@ class Screening(Section):
     ask: Annotated[
         Text,
         meaning(
-            "gtube: the standard test string. recipient-budget: the budgets of [limits.each_account]"
-            " and [limits.each_address] are used up; then mail is held or marked, not deferred."
+            "gtube: the standard test string. recipient-budget: whether a budget in"
+            " [limits.each_account] or [limits.each_address] is used up, instead of deferring."
         ),
     ]
     mail: Annotated[
@@ -143,9 +143,6 @@ class Screening(Section):
     no_answer: Annotated[
         Literal["accept", "defer"], meaning("What happens if the check cannot answer.")
     ] = "defer"
-    budget: Annotated[Rate | None, meaning("For recipient-budget: recipients of one sender.")] = (
-        None
-    )
 
     @model_validator(mode="after")
     def _is_known(self) -> "Screening":
