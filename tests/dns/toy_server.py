@@ -2,7 +2,9 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Self, cast
 
 import dns.flags
 import dns.message
@@ -49,7 +51,7 @@ class ToyServer:
         del self.records[name, rdtype]
 
     @asynccontextmanager
-    async def running(self):
+    async def running(self) -> AsyncIterator[Self]:
         loop = asyncio.get_running_loop()
         tcp = await asyncio.start_server(self._serve_tcp, "127.0.0.1", 0)
         port = tcp.sockets[0].getsockname()[1]
@@ -97,7 +99,9 @@ class ToyServer:
             alias = self.records.get((name, "CNAME"))
             if alias is None:
                 break
-            response.answer.append(dns.rrset.from_text(f"{name}.", alias[0], "IN", "CNAME", *alias[1]))
+            response.answer.append(
+                dns.rrset.from_text(f"{name}.", alias[0], "IN", "CNAME", *alias[1])
+            )
             name = alias[1][0].rstrip(".")
             if not self.follows_aliases:
                 return
@@ -127,8 +131,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._server = server
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         answer = self._server.answer(data, udp=True)
