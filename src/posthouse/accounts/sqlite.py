@@ -1,6 +1,7 @@
 """Accounts in one SQLite file that the command line and a running server share."""
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -54,6 +55,7 @@ class SqliteAccountStore:
         self._catch_all = dict(catch_all or {})
         self._uses: dict[int, datetime] = {}
         self._uses_written = now()
+        self._uses_lock = threading.Lock()  # they are noted by the threads that check passwords
 
     def close(self) -> None:
         """Write what waits and let go of the file."""
@@ -213,9 +215,12 @@ class SqliteAccountStore:
 
     def note_used(self, credential_id: int, at: datetime) -> None:
         """Remember that a password was used."""
-        self._uses[credential_id] = at
-        if at - self._uses_written >= USES_WRITTEN_EVERY:
-            self._uses_written = at
+        with self._uses_lock:
+            self._uses[credential_id] = at
+            due = at - self._uses_written >= USES_WRITTEN_EVERY
+            if due:
+                self._uses_written = at
+        if due:
             self._write_uses()
 
     # grants
@@ -273,7 +278,8 @@ class SqliteAccountStore:
         return leading_to(mailbox, AddressTables(connection), self._catch_all)
 
     def _write_uses(self) -> None:
-        uses, self._uses = self._uses, {}
+        with self._uses_lock:
+            uses, self._uses = self._uses, {}
         if not uses:
             return
         with self._file.write() as connection:

@@ -1,0 +1,184 @@
+"""POP3 sessions by address: what POP windows are counted from. They survive a restart."""
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+
+from posthouse.accounts.saving import Saver
+from posthouse.policy.facts import Address
+from posthouse.policy.networks import fold
+from posthouse.telemetry.database import Kind, StoreError, explained, open_for_writing, transaction
+
+SESSIONS_MAX: Final = 200_000  # (address, account) pairs; the oldest go first
+ADDRESS_SESSIONS_MAX: Final = 200  # of one address, so that no decision gets slow
+LOOK_AGAIN: Final = timedelta(seconds=10)  # at a file that could not be read
+
+_FIRST: Final = """
+CREATE TABLE sessions (
+    address TEXT NOT NULL,
+    account TEXT NOT NULL,
+    last_command TEXT NOT NULL,
+    PRIMARY KEY (address, account)
+) WITHOUT ROWID;
+"""
+
+SIGN_INS: Final = Kind(
+    application_id=0x50487369,  # "PHsi"
+    upgrades=(_FIRST,),
+    wal=False,
+    remedy="move it away: people fetch mail once more and may relay again",
+)
+
+_Key = tuple[Address, str]
+
+
+class PopSignIns:
+    """The last POP3 command of each account from each address.
+
+    Kept in memory and saved within seconds. A file that cannot be read at the start makes
+    `sessions_from` raise (the door stays shut, and says so) until it can be.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        keep: timedelta = timedelta(days=1, hours=1),
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Read the file, making it if it is not there.
+
+        Args:
+            path: The file.
+            keep: How long after its last command a session is remembered: the longest window and
+                a day, so that an ended window can be told from a stranger.
+            now: The clock.
+        """
+        self.keep = keep
+        self._path = path
+        self._now = now
+        self._lock = threading.Lock()
+        self._sessions: dict[Address, dict[str, datetime]] = {}
+        self._count = 0
+        self._unsaved: dict[_Key, datetime] = {}
+        self._unread: StoreError | None = None
+        self._look_again = now()
+        self._connection: sqlite3.Connection | None = None
+        self._read()
+        self._saver = Saver("sign-ins", self._save)
+
+    @property
+    def problem(self) -> str:
+        """Why the file cannot be read or written at the moment; "" if it can."""
+        return str(self._unread) if self._unread else self._saver.problem
+
+    def note(self, address: Address, account: str, at: datetime) -> None:
+        """Remember a command of a signed-in POP3 session. Cheap; never raises."""
+        key = (fold(address), account)
+        with self._lock:
+            self._remember(*key, at)
+            self._unsaved[key] = at
+        self._saver.changed()
+
+    def sessions_from(self, address: Address) -> tuple[tuple[str, datetime], ...]:
+        """Return (account, last command) for an address, the latest first, ended windows too.
+
+        Raises:
+            StoreError: If the file could not be read yet.
+        """
+        if self._unread is not None:
+            self._read_again()
+        with self._lock:
+            found = self._sessions.get(fold(address))
+            if not found:
+                return ()
+            since = self._now() - self.keep
+            latest = sorted(found.items(), key=lambda item: item[1], reverse=True)
+        return tuple(item for item in latest if item[1] > since)
+
+    def close(self) -> None:
+        """Save what is not saved and let go of the file."""
+        self._saver.close()
+        if self._connection is not None:
+            self._connection.close()
+
+    def _remember(self, address: Address, account: str, at: datetime) -> None:
+        sessions = self._sessions.setdefault(address, {})
+        if account not in sessions:
+            self._count += 1
+            if len(sessions) >= ADDRESS_SESSIONS_MAX:
+                del sessions[min(sessions, key=lambda name: sessions[name])]
+                self._count -= 1
+        sessions[account] = max(at, sessions.get(account, at))
+        if self._count > SESSIONS_MAX:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        """Forget a tenth, so that this is rare."""
+        times = sorted(at for sessions in self._sessions.values() for at in sessions.values())
+        self._forget_until(times[len(times) // 10])
+
+    def _forget_until(self, at: datetime) -> None:
+        for address, sessions in list(self._sessions.items()):
+            for account, last_command in list(sessions.items()):
+                if last_command <= at:
+                    del sessions[account]
+                    self._count -= 1
+            if not sessions:
+                del self._sessions[address]
+
+    def _read(self) -> None:
+        try:
+            connection = open_for_writing(self._path, SIGN_INS)
+            with explained(self._path, SIGN_INS):
+                with closing(
+                    connection.execute("SELECT address, account, last_command FROM sessions")
+                ) as cursor:
+                    rows = cursor.fetchall()
+                sessions = [
+                    (ip_address(it), name, datetime.fromisoformat(at)) for it, name, at in rows
+                ]
+        except StoreError as problem:
+            self._unread = problem
+            return
+        with self._lock:
+            for address, account, last_command in sessions:
+                self._remember(address, account, last_command)
+        self._connection, self._unread = connection, None
+
+    def _read_again(self) -> None:
+        if self._now() >= self._look_again:
+            self._look_again = self._now() + LOOK_AGAIN
+            self._read()
+        if self._unread is not None:
+            raise StoreError(str(self._unread))
+
+    def _save(self) -> None:
+        if self._connection is None:
+            return  # nothing is lost yet: what is unsaved waits for the file
+        with self._lock:
+            unsaved, self._unsaved = self._unsaved, {}
+            before = self._now() - self.keep
+            self._forget_until(before)
+        try:
+            with explained(self._path, SIGN_INS), transaction(self._connection):
+                self._connection.executemany(
+                    "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)",
+                    [(str(key[0]), key[1], _text(at)) for key, at in unsaved.items()],
+                )
+                self._connection.execute(
+                    "DELETE FROM sessions WHERE last_command <= ?", (_text(before),)
+                )
+        except StoreError:
+            with self._lock:
+                self._unsaved = unsaved | self._unsaved
+            raise
+
+
+def _text(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
