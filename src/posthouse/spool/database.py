@@ -31,6 +31,7 @@ CREATE TABLE message (
     file      TEXT    NOT NULL DEFAULT '', -- side file that follows content.octets
     envelope  BLOB    NOT NULL             -- MessagePack
 );
+CREATE INDEX message_file ON message (file, id) WHERE file <> '';
 CREATE INDEX message_held ON message (number) WHERE hold <> '';
 CREATE TABLE content (number INTEGER PRIMARY KEY, octets BLOB NOT NULL);
 CREATE TABLE recipient (

@@ -54,8 +54,6 @@ class Intake:
         if not octets:
             return
         self.octets += len(octets)
-        if len(self._head) < HEAD_OCTETS_MAX:
-            self._head += bytes(octets[: HEAD_OCTETS_MAX - len(self._head)])
         if self.error is not None:
             return
         if self._handle < 0:
@@ -67,7 +65,13 @@ class Intake:
 
     def head(self, octets_max: int = HEAD_OCTETS_MAX) -> bytes:
         """Return the first octets of the content, at most 64 KiB."""
-        return self._head[:octets_max]
+        parts, missing = [self._head], min(octets_max, HEAD_OCTETS_MAX) - len(self._head)
+        for part in self._parts:
+            if missing <= 0:
+                break
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)[: min(octets_max, HEAD_OCTETS_MAX)]
 
     def commit(
         self,
@@ -119,6 +123,7 @@ class Intake:
     def _stream(self) -> None:
         """The content became large: what is in memory moves to a file of its own."""
         octets, self._parts = b"".join(self._parts), []
+        self._head = octets[:HEAD_OCTETS_MAX]
 
         def begin() -> None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -151,7 +156,8 @@ class Intake:
             return
 
         def tell(error: StorageError | None) -> None:
-            if error is not None:
+            # After a failed flush the commit may yet be found at the next start: it needs its file.
+            if error is not None and error.kind != "broken":
                 self._path.unlink(missing_ok=True)
             done(error)
 

@@ -59,7 +59,8 @@ class Leases:
     ) -> list[Work]:
         """Take what is due: see `Spool.take_due`."""
         works: list[Work] = []
-        for destination in reading.due_destinations(sql, now, exclude):
+        enough = limit + len(self._at)  # what is taken already still stands there as due
+        for destination in reading.due_destinations(sql, now, exclude, enough):
             room = min(each, limit - len(works))
             if room <= 0:
                 break

@@ -78,14 +78,14 @@ class Readers:
 
 
 def due_destinations(
-    sql: sqlite3.Connection, now: datetime, exclude: Collection[str]
+    sql: sqlite3.Connection, now: datetime, exclude: Collection[str], limit: int
 ) -> Iterator[str]:
     """Yield the destinations with something due, the longest due first."""
     rows = sql.execute(
         "SELECT name FROM destination WHERE next_due <= ? ORDER BY next_due", (to_number(now),)
     )
     # The statement is ended before the caller asks on: an open one would keep an old snapshot.
-    names: list[tuple[str]] = rows.fetchmany(len(exclude) + 1000)
+    names: list[tuple[str]] = rows.fetchmany(len(exclude) + limit)
     rows.close()
     return (name for (name,) in names if name not in exclude)
 
@@ -178,9 +178,9 @@ def content_parts(sql: sqlite3.Connection, message_id: str) -> tuple[bytes, str]
     return row
 
 
-def side_files(sql: sqlite3.Connection) -> set[str]:
-    """Return the names of all side files that messages need."""
-    return {name for (name,) in sql.execute("SELECT file FROM message WHERE file <> ''")}
+def side_files(sql: sqlite3.Connection) -> dict[str, str]:
+    """Return all side files that messages need, by name, with the id of the message."""
+    return dict(sql.execute("SELECT file, id FROM message WHERE file <> ''").fetchall())
 
 
 def last_number(sql: sqlite3.Connection) -> int:

@@ -18,6 +18,7 @@ from posthouse.spool.times import to_number
 
 REPLY_SIGNS_MAX: Final = 1000  # kept of a next hop's words
 SLICE: Final = 1000
+VACUUM_PAGES: Final = 4000
 
 
 class Arrival(Struct, frozen=True):
@@ -233,6 +234,10 @@ class Shelf:
             (old[0], old[-1], to_number(before)),
         )
         return int(old[-1]) if len(rows) == SLICE else 0
+
+    def give_room_back(self) -> None:
+        """Let the file shrink by what it does not need, at most by some megabytes."""
+        self._sql.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
 
     # ------------------------------------------------------------ details
 

@@ -89,11 +89,14 @@ class Spool:
         try:
             with self._readers.one() as sql:
                 self._ids = IdSource(now, reading.last_number(sql))
-                self._clean(reading.side_files(sql))
+                needed = reading.side_files(sql)
+            bereft = self._clean(needed)
         except BaseException:
             self.close()
             raise
         self._writer.start()
+        for message_id, file in bereft:
+            self.hold(message_id, f"its content is gone: {self.directory / file} is missing")
 
     # ------------------------------------------------------------ mail comes in
 
@@ -123,11 +126,16 @@ class Spool:
             done(error)
             self._wake(error)
 
-        self._writer.submit(Change(lambda: self._shelf.accept(arrival), tell))
+        octets = len(arrival.content)
+        self._writer.submit(Change(lambda: self._shelf.accept(arrival), tell, octets=octets))
 
     def flush_aside(self, action: Callable[[], None]) -> None:
         """Run `action`, the slow flush of a side file, where nobody waits for it."""
-        future = self._flusher.submit(action)
+        try:
+            future = self._flusher.submit(action)
+        except RuntimeError:  # the spool was closed: the action will be told so
+            action()
+            return
         with self._pending_lock:
             self._pending.add(future)
         future.add_done_callback(self._flushed_aside)
@@ -290,6 +298,7 @@ class Spool:
         before, at = self._now() - keep, -1
         while at:
             at = self._do(partial(self._shelf.prune_journeys, before, at))
+        self._do(self._shelf.give_room_back)
 
     def flush(self) -> None:
         """Return when all that was asked for until now is committed.
@@ -347,11 +356,16 @@ class Spool:
             raise errors[0]
         return answer[0]
 
-    def _clean(self, needed: set[str]) -> None:
-        """Remove side files that nothing names: their messages were never promised, or are gone."""
-        for path in self.directory.iterdir():
-            if path.name not in needed:
-                path.unlink(missing_ok=True)
+    def _clean(self, needed: dict[str, str]) -> list[tuple[str, str]]:
+        """Remove side files that nothing names: never promised, or delivered already.
+
+        Returns:
+            Id and side file of messages whose file is missing.
+        """
+        names = {path.name for path in self.directory.iterdir()}
+        for name in names - needed.keys():
+            (self.directory / name).unlink(missing_ok=True)
+        return [(needed[name], name) for name in needed.keys() - names]
 
 
 def _locked(directory: Path, large: Path) -> int:

@@ -24,7 +24,7 @@ LAZY_SECONDS: Final = 0.03
 LAZY_CHANGES_MAX: Final = 500
 GROUP_CHANGES_MAX: Final = 1000
 REST_SECONDS: Final = 0.5  # before outcomes are tried again on a full disk
-CHECKPOINT_CHANGES: Final = 2000
+CHECKPOINT_WEIGHT: Final = 4000  # about 16 MB in the WAL
 
 
 class Ledger(Protocol):
@@ -47,11 +47,13 @@ class Change(Struct, frozen=True):
         apply: Makes the change inside a transaction; may be called again after a rollback.
         done: Told once, from the writer thread.
         lazy: It may wait for others, and is kept and tried again while the disk is full.
+        octets: Of content that it writes.
     """
 
     apply: Callable[[], None]
     done: Done
     lazy: bool = False
+    octets: int = 0
 
 
 class Writer:
@@ -100,7 +102,7 @@ class Writer:
     def _run(self) -> None:
         while group := self._next_group():
             self._commit(group)
-            self._checkpoint(len(group))
+            self._checkpoint(sum(1 + change.octets // 4096 for change in group))
 
     def _next_group(self) -> list[Change]:
         with self._changed:
@@ -167,10 +169,11 @@ class Writer:
         for change in group:
             self._commit([change])
 
-    def _checkpoint(self, changes: int) -> None:
-        """Between two groups, so that nobody waits for it who could not wait for a commit."""
-        self._since_checkpoint += changes
-        if self._since_checkpoint < CHECKPOINT_CHANGES or self.trouble is not None:
+    def _checkpoint(self, weight: int) -> None:
+        """Between two groups; on a full disk at once, since the WAL can then begin anew."""
+        self._since_checkpoint += weight
+        enough = self._resting or self._since_checkpoint >= CHECKPOINT_WEIGHT
+        if not enough or self.trouble is not None:
             return
         self._since_checkpoint = 0
         try:
