@@ -86,7 +86,6 @@ SIGN_IN_NOT_BASE64: Final = error("This is not base64")
 SIGN_IN_CANCELLED: Final = error("Cancelled")
 SIGN_IN_MALFORMED: Final = error("This is not what the mechanism sends")
 TOO_MANY_FAILURES: Final = error("Too many failed sign-ins, closing", "AUTH")
-LOCKED_OUT: Final = error("Too many failed sign-ins: wait some minutes, then try again", "AUTH")
 SIGN_IN_UNAVAILABLE: Final = error("Passwords cannot be checked now; try later", "SYS/TEMP")
 MAILDROP_IN_USE: Final = error("Another session is fetching this mail; try later", "IN-USE")
 MAILDROP_UNREADABLE: Final = error("The mailbox cannot be read now; try later", "SYS/TEMP")
@@ -97,3 +96,8 @@ MESSAGE_DELETED: Final = error("This message is marked as deleted")
 NOT_ALL_REMOVED: Final = error("Some deleted messages could not be removed", "SYS/TEMP")
 TOO_BUSY: Final = error("Too many sessions; try later", "SYS/TEMP")
 SHUTTING_DOWN: Final = error("The server is being restarted; connect again soon", "SYS/TEMP")
+
+
+def locked_out(minutes: int) -> Reply:
+    """Return the reply after too many failed sign-ins for one account from one address."""
+    return error(f"Too many failed sign-ins: try again in {minutes} min", "LOGIN-DELAY")
