@@ -1,0 +1,115 @@
+"""Reading what a server answers: replies and the list of extensions (RFC 5321 §4.2, §4.1.1.1)."""
+
+import re
+from typing import Final
+
+from posthouse.mail.reply import Reply
+from posthouse.protocol.smtp.client_events import Extensions
+
+LINE_OCTETS_MAX: Final = 4096  # RFC 5321 §4.5.3.1.5 has 512; some servers say more
+REPLY_OCTETS_MAX: Final = 65536
+
+_LINE: Final = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
+_STATUS: Final = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |$)")  # RFC 2034 §4
+_UNFIT: Final = re.compile(r"[^\t -~]")
+
+
+class PeerError(Exception):
+    """The server broke the protocol: what it says cannot be trusted any more."""
+
+
+class ReplyReader:
+    """Cuts a stream into replies. A line may end with LF alone; nothing is decided by it."""
+
+    def __init__(self) -> None:
+        self._unread = bytearray()
+        self._searched = 0
+        self._code = 0
+        self._lines: list[str] = []
+        self._octets = 0
+
+    @property
+    def has_more(self) -> bool:
+        """Whether octets, or lines of an unfinished reply, are there."""
+        return bool(self._unread or self._lines)
+
+    def feed(self, octets: bytes) -> None:
+        """Take octets of the stream."""
+        self._unread += octets
+
+    def forget(self) -> None:
+        """Forget all that is unread."""
+        self.__init__()  # type: ignore[misc]  # the state is the same as of a new one
+
+    def next_reply(self) -> Reply | None:
+        """Return the next reply, or None while none is whole.
+
+        Raises:
+            PeerError: If a line is no reply line, a reply has two codes, or it does not end.
+        """
+        while (line := self._next_line()) is not None:
+            found = _LINE.fullmatch(line)
+            if found is None:
+                raise PeerError(f"not an SMTP reply: {line[:60]!r}")
+            code = int(found[1])
+            if self._lines and code != self._code:
+                raise PeerError(f"a reply with two codes, {self._code} and {code}")
+            self._code = code
+            self._lines.append(_UNFIT.sub("?", (found[3] or b"").decode("utf-8", "replace")))
+            self._octets += len(line)
+            if self._octets > REPLY_OCTETS_MAX:
+                raise PeerError(f"a reply of more than {REPLY_OCTETS_MAX} octets")
+            if found[2] != b"-":
+                reply = _reply(code, self._lines)
+                self._lines, self._octets = [], 0
+                return reply
+        return None
+
+    def _next_line(self) -> bytes | None:
+        end = self._unread.find(b"\n", self._searched)
+        if end > LINE_OCTETS_MAX or (end < 0 and len(self._unread) > LINE_OCTETS_MAX):
+            raise PeerError(f"a reply line of more than {LINE_OCTETS_MAX} octets")
+        if end < 0:
+            self._searched = len(self._unread)
+            return None
+        line = bytes(self._unread[:end])
+        del self._unread[: end + 1]
+        self._searched = 0
+        return line.removesuffix(b"\r")
+
+
+def extensions_in(reply: Reply) -> Extensions:
+    """Return what an answer to EHLO offers. Unknown keywords, and bad values, offer nothing."""
+    offered: dict[str, list[str]] = {}
+    for line in reply.text.split("\n")[1:]:
+        # "AUTH=LOGIN" is how AUTH was offered before RFC 2554; some still do.
+        words = line.upper().replace("AUTH=", "AUTH ", 1).split()
+        if words:
+            offered.setdefault(words[0], []).extend(words[1:])
+    sizes = offered.get("SIZE")
+    size = sizes[0] if sizes else "0"
+    return Extensions(
+        pipelining="PIPELINING" in offered,
+        size_octets_max=int(size) if sizes is not None and _is_number(size) else None,
+        starttls="STARTTLS" in offered,
+        mechanisms=tuple(dict.fromkeys(offered.get("AUTH", ()))),
+        eightbitmime="8BITMIME" in offered,
+        smtputf8="SMTPUTF8" in offered,
+        dsn="DSN" in offered,
+        chunking="CHUNKING" in offered,
+        binarymime="BINARYMIME" in offered and "CHUNKING" in offered,
+        requiretls="REQUIRETLS" in offered,
+    )
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 20
+
+
+def _reply(code: int, lines: list[str]) -> Reply:
+    found = _STATUS.match(lines[0])
+    if found is None or found[1][0] != str(code)[0]:
+        return Reply(code, "", "\n".join(lines))
+    status = found[1]
+    texts = [line.removeprefix(status).removeprefix(" ") for line in lines]
+    return Reply(code, status, "\n".join(texts))

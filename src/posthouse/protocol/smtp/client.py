@@ -1,0 +1,245 @@
+"""The SMTP and LMTP client core: orders in, octets out; octets in, events out. It does no I/O."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import Final
+
+from posthouse.mail.reply import Reply
+from posthouse.protocol.sasl import SignIn, choose_sign_in
+from posthouse.protocol.smtp.answers import PeerError, ReplyReader, extensions_in
+from posthouse.protocol.smtp.client_events import (
+    ClientEvent,
+    Closed,
+    Extensions,
+    Greeted,
+    HelloAnswered,
+    ResetAnswered,
+    SignInAnswered,
+    TlsReady,
+    TlsRefused,
+)
+from posthouse.protocol.smtp.exchange import Asked, Exchange
+from posthouse.protocol.smtp.outgoing import Outgoing
+from posthouse.protocol.smtp.transactions import Transactions
+
+__all__ = ["ClientConnection", "Extensions", "Outgoing", "PeerError"]
+
+NO_COMMON_MECHANISM: Final = Reply(504, "5.5.4", "No AUTH mechanism of the server is known here")
+
+_INTERMEDIATE: Final = frozenset({(Asked.DATA, 354), (Asked.AUTH, 334)})
+
+
+class ClientConnection:
+    """One session with a next hop, as the client sees it.
+
+        connection.receive(octets)
+        while (event := connection.next_event()) is not None:
+            ...  # Greeted -> hello; HelloAnswered -> start_tls, sign_in or send
+        transport.write(connection.bytes_to_send())
+
+    An order may leave octets to send too: write `bytes_to_send` after each.
+
+    Attributes:
+        closed: Nothing more will be said.
+    """
+
+    def __init__(self, *, lmtp: bool = False) -> None:
+        self.closed = False
+        self._lmtp = lmtp
+        self._reader = ReplyReader()
+        self._exchange = Exchange()
+        self._exchange.ask(Asked.GREETING)
+        self._transactions = Transactions(self._exchange, lmtp=lmtp)
+        self._hello_name = ""
+        self._in_handshake = False
+        self._peer_closed = False
+        self._sign_in: SignIn | None = None
+
+    @property
+    def extensions(self) -> Extensions:
+        """What the server offers."""
+        return self._transactions.extensions
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is asked and nothing waits: good for the next order, or to be kept."""
+        busy = self._exchange.asked or self.closed or self._in_handshake
+        return self._transactions.is_idle and not busy
+
+    # ---------------------------------------------------------------- orders
+
+    def hello(self, name: str) -> None:
+        """Say EHLO (LHLO by LMTP); a refused EHLO is followed by HELO (RFC 5321 §3.2)."""
+        self._hello_name = name
+        self._transactions.ready = False
+        self._exchange.command(f"{'LHLO' if self._lmtp else 'EHLO'} {name}", Asked.HELLO)
+
+    def start_tls(self) -> None:
+        """Say STARTTLS; `TlsReady` or `TlsRefused` follows."""
+        assert self.is_idle, "STARTTLS comes between commands"
+        self._exchange.command("STARTTLS", Asked.TLS)
+
+    def tls_started(self) -> None:
+        """The handshake is done: what the server offered in the clear is void (RFC 3207 §4.2)."""
+        assert self._in_handshake, "no STARTTLS was answered with 220"
+        self._in_handshake = self._transactions.ready = False
+        self._transactions.extensions = Extensions()
+
+    def sign_in(self, name: str, password: str, mechanisms: Sequence[str] = ("PLAIN",)) -> None:
+        """Say AUTH with the first of `mechanisms` (PLAIN, LOGIN) that the server offers."""
+        assert self.is_idle, "AUTH comes between commands"
+        chosen = choose_sign_in(mechanisms, self.extensions.mechanisms, name, password)
+        if chosen is None:
+            self._exchange.events.append(SignInAnswered(NO_COMMON_MECHANISM))
+            return
+        self._sign_in = chosen
+        initial = "" if chosen.initial is None else f" {b64encode(chosen.initial).decode()}"
+        self._exchange.command(f"AUTH {chosen.mechanism}{initial}", Asked.AUTH)
+
+    def send(self, outgoing: Outgoing, content: bytes | None = None) -> int:
+        """Ask for a transaction and return its number; `TransactionEnded` tells how it went.
+
+        It starts as soon as the one before allows. What the server cannot take by what it offers
+        (`outgoing.obstacle`) ends at once, without a word to it.
+
+        Args:
+            outgoing: What is asked for.
+            content: The whole message. None: it is streamed after `ContentWanted`.
+        """
+        return self._transactions.send(outgoing, content)
+
+    def write_content(self, octets: bytes) -> None:
+        """Stream a block of content; dots and line ends are taken care of."""
+        self._transactions.write_content(octets)
+
+    def end_content(self) -> None:
+        """End the content that is streamed."""
+        self._transactions.end_content()
+
+    def reset(self) -> None:
+        """Say RSET, to see whether a kept connection still lives."""
+        assert self.is_idle, "RSET would end a transaction"
+        self._exchange.command("RSET", Asked.RESET)
+
+    def quit(self) -> None:
+        """Say QUIT behind all that was asked; `Closed` follows."""
+        if not self.closed:
+            assert self._transactions.is_idle, "QUIT would end a transaction"
+            self._exchange.command("QUIT", Asked.QUIT)
+
+    # ---------------------------------------------------------------- octets
+
+    def receive(self, octets: bytes) -> None:
+        """Take what the server sent."""
+        if not self.closed and not self._in_handshake:
+            self._reader.feed(octets)
+
+    def peer_closed(self) -> None:
+        """The server closed the connection; `Closed` follows what it had said before."""
+        self._peer_closed = True
+
+    def next_event(self) -> ClientEvent | None:
+        """Return the next event, or None while the server owes an answer.
+
+        Raises:
+            PeerError: If the server broke the protocol. The connection is then `closed`.
+        """
+        events = self._exchange.events
+        try:
+            while not events and not self.closed:
+                reply = self._reader.next_reply()
+                if reply is not None:
+                    self._take(reply)
+                elif self._peer_closed:
+                    self._close(None)
+                else:
+                    break
+        except PeerError:
+            self.closed = True
+            raise
+        return events.popleft() if events else None
+
+    def bytes_to_send(self) -> bytes:
+        """Return and forget the octets that are ready for the server."""
+        return self._exchange.bytes_to_send()
+
+    # ---------------------------------------------------------------- answers
+
+    def _take(self, reply: Reply) -> None:
+        """Match a reply with what was asked first."""
+        waiting = self._exchange.asked
+        asked, transaction, index = waiting.popleft() if waiting else (None, None, 0)
+        if reply.code == 421 and asked is not Asked.GREETING:
+            self._close(reply)
+        elif asked is None:
+            raise PeerError(f"an answer to nothing: {reply}")
+        elif reply.code // 100 == 3 and (asked, reply.code) not in _INTERMEDIATE:
+            raise PeerError(f"{reply.code} is no answer to {asked.value}")
+        elif transaction is not None:
+            self._transactions.take(asked, transaction, index, reply)
+        else:
+            self._take_about_session(asked, reply)
+
+    def _take_about_session(self, asked: Asked, reply: Reply) -> None:
+        match asked:
+            case Asked.GREETING:
+                self._greeted(reply)
+            case Asked.HELLO:
+                self._hello_answered(reply)
+            case Asked.HELLO_AGAIN:
+                self._helo_answered(reply)
+            case Asked.TLS:
+                self._tls_answered(reply)
+            case Asked.AUTH:
+                self._auth_answered(reply)
+            case Asked.RESET:
+                self._exchange.events.append(ResetAnswered(reply))
+            case Asked.RESET_QUIETLY:
+                self._transactions.start_next()
+            case _:
+                assert asked is Asked.QUIT
+                self._close(reply)
+
+    def _close(self, reply: Reply | None) -> None:
+        self.closed = True
+        self._exchange.events.append(Closed(reply))
+
+    def _greeted(self, reply: Reply) -> None:
+        self._exchange.events.append(Greeted(reply))
+        if not reply.is_positive:
+            self._close(reply)
+
+    def _hello_answered(self, reply: Reply) -> None:
+        if reply.code // 100 == 5 and not self._lmtp:
+            self._exchange.command(f"HELO {self._hello_name}", Asked.HELLO_AGAIN)
+            return
+        if reply.is_positive:
+            self._transactions.extensions = extensions_in(reply)
+        self._helo_answered(reply)
+
+    def _helo_answered(self, reply: Reply) -> None:
+        self._transactions.ready = reply.is_positive
+        self._exchange.events.append(HelloAnswered(reply, self.extensions))
+
+    def _tls_answered(self, reply: Reply) -> None:
+        if not reply.is_positive:
+            self._exchange.events.append(TlsRefused(reply))
+            return
+        if self._reader.has_more:  # somebody put it there to be read after the handshake
+            raise PeerError("octets behind the answer to STARTTLS")
+        self._in_handshake = True
+        self._exchange.events.append(TlsReady(reply))
+
+    def _auth_answered(self, reply: Reply) -> None:
+        if reply.code != 334:
+            self._sign_in = None
+            self._exchange.events.append(SignInAnswered(reply))
+            return
+        if self._sign_in is None:
+            raise PeerError("334 after AUTH was cancelled")
+        # A server that asks for more than there is to say is told to stop (RFC 4954 §4).
+        response = self._sign_in.respond(reply.text.encode())
+        if response is None:
+            self._sign_in = None
+        self._exchange.ask(Asked.AUTH)
+        self._exchange.say((b"*" if response is None else b64encode(response)) + b"\r\n")

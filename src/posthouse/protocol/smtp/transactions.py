@@ -1,0 +1,217 @@
+"""The mail transactions of a client session, one behind the other (RFC 5321 §3.3, RFC 2920 §3.1).
+
+With PIPELINING, MAIL, every RCPT and DATA leave in one write, and the next transaction in the
+same write as the content before it. Without, each command waits for its answer.
+"""
+
+from collections import deque
+
+from posthouse.mail.reply import Reply
+from posthouse.protocol.smtp.answers import PeerError
+from posthouse.protocol.smtp.client_events import (
+    ContentAnswered,
+    ContentWanted,
+    DataAnswered,
+    Extensions,
+    RecipientAnswered,
+    SenderAnswered,
+    TransactionEnded,
+)
+from posthouse.protocol.smtp.exchange import Asked, Exchange
+from posthouse.protocol.smtp.outgoing import Outgoing, mail_command, obstacle, recipient_command
+from posthouse.protocol.smtp.transaction import Transaction
+
+
+class Transactions:
+    """What is asked for, what is under way.
+
+    Attributes:
+        extensions: What the server offers.
+        ready: EHLO is answered.
+    """
+
+    def __init__(self, exchange: Exchange, *, lmtp: bool) -> None:
+        self.extensions = Extensions()
+        self.ready = False
+        self._exchange = exchange
+        self._lmtp = lmtp
+        self._waiting: deque[Transaction] = deque()
+        self._current: Transaction | None = None  # its content is not written yet
+        self._count = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether none waits or has content to be written."""
+        return self._current is None and not self._waiting
+
+    def send(self, outgoing: Outgoing, content: bytes | None = None) -> int:
+        """Ask for a transaction and return its number; `TransactionEnded` tells how it went.
+
+        It starts as soon as the one before allows. What the server cannot take by what it offers
+        (`outgoing.obstacle`) ends at once, without a word to it.
+
+        Args:
+            outgoing: What is asked for.
+            content: The whole message. None: it is streamed after `ContentWanted`.
+        """
+        assert outgoing.recipients, "a transaction needs a recipient"
+        assert self.ready, "EHLO comes first"
+        number = self._count
+        self._count += 1
+        if (refusal := obstacle(outgoing, self.extensions)) is not None:
+            replies = (refusal,) * len(outgoing.recipients)
+            self._exchange.events.append(TransactionEnded(number, replies))
+            return number
+        chunked = outgoing.body == "BINARYMIME"
+        self._waiting.append(Transaction(number, outgoing, content, chunked=chunked))
+        self.start_next()
+        return number
+
+    def write_content(self, octets: bytes) -> None:
+        """Stream a block of content; dots and line ends are taken care of."""
+        transaction = self._streaming()
+        if transaction.chunked and octets:
+            self._exchange.ask(Asked.CHUNK, transaction)
+        self._exchange.say(transaction.wire_form(octets))
+
+    def end_content(self) -> None:
+        """End the content that is streamed."""
+        transaction = self._streaming()
+        self._exchange.say(transaction.wire_form_of_end())
+        transaction.content_open = False
+        self._current = None
+        for index in transaction.accepted if self._lmtp else [-1]:
+            self._exchange.ask(Asked.CONTENT, transaction, index)
+        self.start_next()
+
+    def take(self, asked: Asked, transaction: Transaction, index: int, reply: Reply) -> None:
+        """Take the answer to what was asked in a transaction."""
+        match asked:
+            case Asked.SENDER:
+                self._sender_answered(transaction, reply)
+            case Asked.RECIPIENT:
+                self._recipient_answered(transaction, index, reply)
+            case Asked.DATA:
+                self._data_answered(transaction, reply)
+            case Asked.CHUNK:
+                transaction.failed_chunk = transaction.failed_chunk or _refusal(reply)
+            case Asked.CONTENT:
+                self._content_answered(transaction, index, reply)
+            case _:
+                self._end(transaction)
+
+    # ---------------------------------------------------------------- asking
+
+    def _streaming(self) -> Transaction:
+        transaction = self._current
+        assert transaction is not None, "no transaction is open"
+        assert transaction.content_open, "the content is not wanted yet"
+        return transaction
+
+    def start_next(self) -> None:
+        """Begin the next transaction that waits, if one may begin now."""
+        free = self.extensions.pipelining or not self._exchange.asked
+        if not (self._waiting and self._current is None and free):
+            return
+        transaction = self._current = self._waiting.popleft()
+        transaction.pipelined = self.extensions.pipelining
+        self._exchange.command(
+            mail_command(transaction.outgoing, self.extensions), Asked.SENDER, transaction
+        )
+        if transaction.pipelined:
+            for _ in transaction.outgoing.recipients:
+                self._ask_recipient(transaction)
+            if not transaction.chunked:
+                self._exchange.command("DATA", Asked.DATA, transaction)
+
+    def _ask_recipient(self, transaction: Transaction) -> None:
+        index = transaction.recipients_asked
+        transaction.recipients_asked += 1
+        text = recipient_command(transaction.outgoing.recipients[index], self.extensions)
+        self._exchange.command(text, Asked.RECIPIENT, transaction, index)
+
+    def _open_content(self, transaction: Transaction) -> None:
+        transaction.content_open = True
+        if transaction.content is None:
+            self._exchange.events.append(ContentWanted(transaction.number))
+        else:
+            self.write_content(transaction.content)
+            self.end_content()
+
+    def _end(self, transaction: Transaction, *, reset: bool = False) -> None:
+        """The transaction is decided for every recipient."""
+        replies = tuple(reply for reply in transaction.replies if reply is not None)
+        assert len(replies) == len(transaction.replies)
+        self._exchange.events.append(TransactionEnded(transaction.number, replies))
+        if reset:
+            self._exchange.command("RSET", Asked.RESET_QUIETLY)
+        if self._current is transaction:
+            self._current = None
+        self.start_next()
+
+    # ---------------------------------------------------------------- answers about mail
+
+    def _sender_answered(self, transaction: Transaction, reply: Reply) -> None:
+        self._exchange.events.append(SenderAnswered(transaction.number, reply))
+        transaction.sender_ok = reply.is_positive
+        if not reply.is_positive:
+            transaction.decide_all(reply)
+        if transaction.pipelined:
+            return
+        if transaction.sender_ok:
+            self._ask_recipient(transaction)
+        else:
+            self._end(transaction)
+
+    def _recipient_answered(self, transaction: Transaction, index: int, reply: Reply) -> None:
+        if transaction.sender_ok:  # else 503, which says nothing about the recipient
+            if not reply.is_positive:
+                transaction.replies[index] = reply
+            self._exchange.events.append(RecipientAnswered(transaction.number, index, reply))
+        if index + 1 < len(transaction.replies):
+            if not transaction.pipelined:
+                self._ask_recipient(transaction)
+        elif transaction.chunked or not transaction.pipelined:
+            self._recipients_known(transaction)
+
+    def _recipients_known(self, transaction: Transaction) -> None:
+        if not transaction.accepted:
+            self._end(transaction, reset=transaction.sender_ok)
+        elif transaction.chunked:
+            self._open_content(transaction)
+        else:
+            self._exchange.command("DATA", Asked.DATA, transaction)
+
+    def _data_answered(self, transaction: Transaction, reply: Reply) -> None:
+        if reply.code // 100 == 2:
+            raise PeerError(f"{reply.code} is no answer to DATA")
+        if not transaction.accepted:
+            if reply.code == 354 and self._lmtp:
+                raise PeerError("354 without a recipient")  # RFC 2033 §4.2 demands 503
+            if reply.code == 354:  # RFC 2920 §3.1: then nothing but the end may be sent
+                self._exchange.command(".", Asked.CONTENT_OF_NOTHING, transaction)
+            else:
+                self._end(transaction, reset=transaction.sender_ok)
+            return
+        self._exchange.events.append(DataAnswered(transaction.number, reply))
+        if reply.code == 354:
+            self._open_content(transaction)
+        else:
+            transaction.decide_all(reply)
+            self._end(transaction, reset=True)
+
+    def _content_answered(self, transaction: Transaction, index: int, reply: Reply) -> None:
+        failed = transaction.failed_chunk
+        reply = failed or reply
+        known_index = index if self._lmtp else None
+        self._exchange.events.append(ContentAnswered(transaction.number, known_index, reply))
+        if self._lmtp:
+            transaction.replies[index] = reply
+            if transaction.accepted:
+                return
+        transaction.decide_all(reply)
+        self._end(transaction, reset=failed is not None)
+
+
+def _refusal(reply: Reply) -> Reply | None:
+    return None if reply.is_positive else reply

@@ -1,0 +1,137 @@
+"""TLS between octets and octets, on memory (`ssl.MemoryBIO`): for protocols that do their own I/O.
+
+Ciphertext goes in, plaintext comes out, and the other way round. Nothing is kept that the caller
+did not give: what was received is decrypted at once, what is to be sent is taken by `outgoing`.
+"""
+
+import ssl
+from typing import Final
+
+READ_OCTETS: Final = 65536
+
+
+class TlsError(Exception):
+    """The peer broke TLS, or the handshake failed; the message is for the log."""
+
+
+class TlsPipe:
+    """One TLS session, either side.
+
+        plaintext = pipe.receive(octets_from_the_socket)
+        pipe.send(plaintext_for_the_peer)
+        transport.write(pipe.outgoing())
+
+    After a `TlsError` write `outgoing` once more, it may hold an alert, and close.
+
+    Attributes:
+        handshake_done: Plaintext may flow.
+        eof: The peer closed its direction properly (close_notify).
+    """
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool,
+        server_hostname: str | None = None,
+    ) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
+        )
+        self._unsent: list[bytes] = []  # plaintext that came before the handshake was done
+        self.handshake_done = False
+        self.eof = False
+        if not server_side:
+            self._shake_hands()  # a client speaks first
+
+    def receive(self, octets: bytes) -> bytes:
+        """Take ciphertext, return the plaintext in it, drive the handshake.
+
+        Raises:
+            TlsError: If this is not TLS, or the handshake fails.
+        """
+        self._incoming.write(octets)
+        if not self.handshake_done and not self._shake_hands():
+            return b""
+        return self._plaintext()
+
+    def send(self, octets: bytes) -> None:
+        """Encrypt octets for the peer; before the handshake is done they wait.
+
+        Raises:
+            TlsError: If the session is closed or broken.
+        """
+        if not octets:
+            return
+        if not self.handshake_done:
+            self._unsent.append(octets)
+            return
+        try:
+            self._tls.write(octets)  # on memory it always takes all
+        except ssl.SSLError as error:
+            raise _error(error) from error
+
+    def outgoing(self) -> bytes:
+        """Return and forget the ciphertext that is to be written."""
+        return self._outgoing.read()
+
+    def close(self) -> None:
+        """Say close_notify; `outgoing` has it. The peer's own is not waited for."""
+        if self.handshake_done:
+            try:
+                self._tls.unwrap()
+            except ssl.SSLError:  # the peer has not closed yet, or is broken: both are fine now
+                return
+
+    def peer_closed(self) -> None:
+        """The socket came to its end: without close_notify a message may have been cut off."""
+        self._incoming.write_eof()
+
+    @property
+    def version(self) -> str | None:
+        """Protocol version such as ``TLSv1.3``; None before the handshake is done."""
+        return self._tls.version()
+
+    @property
+    def cipher(self) -> str | None:
+        """Name of the cipher suite; None before the handshake is done."""
+        cipher = self._tls.cipher()
+        return cipher[0] if cipher else None
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The peer's certificate in DER; None where it showed none."""
+        return self._tls.getpeercert(binary_form=True)
+
+    def _shake_hands(self) -> bool:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        except (ssl.SSLError, ssl.CertificateError) as error:
+            raise _error(error) from error
+        self.handshake_done = True
+        waiting, self._unsent = self._unsent, []
+        for octets in waiting:
+            self.send(octets)
+        return True
+
+    def _plaintext(self) -> bytes:
+        pieces: list[bytes] = []
+        try:
+            while piece := self._tls.read(READ_OCTETS):
+                pieces.append(piece)
+            self.eof = True
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self.eof = True
+        except ssl.SSLError as error:
+            raise _error(error) from error
+        return b"".join(pieces)
+
+
+def _error(error: ssl.SSLError) -> TlsError:
+    return TlsError(error.reason or str(error))
