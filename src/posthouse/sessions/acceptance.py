@@ -82,7 +82,7 @@ def _judge_whole(content: IncomingContent, request: Request, facts: Facts, rules
         hops=count_received(content.header),
         findings=content.findings(),
     )
-    taken = facts.taken(request.client, addresses_used(request), rules)
+    taken = facts.taken(request.client, addresses_used(request))
     if taken:
         request = replace(request, taken=taken)
     return Judged(decide_content(request, rules), request)

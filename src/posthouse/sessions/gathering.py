@@ -126,7 +126,7 @@ class Facts:
             return True
         return self._accounts.resolve(mailbox, plus_tags=rules.identity.plus_tags).known
 
-    def taken(self, client: Client, used: Iterable[Mailbox], rules: Rules) -> frozenset[Mailbox]:
+    def taken(self, client: Client, used: Iterable[Mailbox]) -> frozenset[Mailbox]:
         """Return which of the addresses used in a mail are other people's, for catch-all owners."""
         owners = [owner for owner in known_accounts(client) if owner.catch_all_domains]
         if not owners:

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from posthouse.policy.facts import Finding, Usage
-from posthouse.policy.rules import Budget
+from posthouse.policy.rules import Limits
 
 # The Generic Test for Unsolicited Bulk Email: every filter calls a message with it spam.
 GTUBE: Final = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
@@ -85,32 +85,38 @@ class _GtubeScan:
 
 
 class RecipientBudgetCheck:
-    """Finds senders that reach more recipients than is usual: a stolen password at work.
+    """Finds senders whose budget of recipients is used up: perhaps a stolen password at work.
 
-    Unlike a limit it lets the mail in: the verdict may be to hold it for a person to look at.
+    With this check the limit does not defer: the mail comes in, for a person to look at.
     """
 
-    def __init__(self, name: str, budget: Budget) -> None:
+    def __init__(self, name: str, limits: Limits) -> None:
         self.name = name
-        self._budget = budget
+        self._limits = limits
 
     def begin(self, scanned: Scanned) -> Scan | None:
         """Start on relayed mail; strangers only reach our own people."""
-        return _BudgetScan(self.name, self._budget, scanned.usage) if scanned.relayed else None
+        return _BudgetScan(self.name, self._limits, scanned.usage) if scanned.relayed else None
 
 
 class _BudgetScan:
-    def __init__(self, name: str, budget: Budget, usage: Usage) -> None:
+    def __init__(self, name: str, limits: Limits, usage: Usage) -> None:
         self._name = name
-        self._budget = budget
-        self._sent = max(usage.account_recipients, usage.address_recipients)
+        self._pairs = (
+            (usage.account_recipients, limits.account_recipients),
+            (usage.account_new_recipients, limits.account_new_recipients),
+            (usage.address_recipients, limits.address_recipients),
+        )
 
     def look(self, octets: bytes) -> None:
         """The content does not matter here."""
 
     def finding(self) -> Finding:
-        found = self._sent > self._budget.count
-        return Finding(self._name, found, f"{self._sent} recipients, usual {self._budget.count}")
+        for used, budget in self._pairs:
+            if budget is not None and used > budget.count:
+                detail = f"{used} recipients, {budget.count} in {budget.period} are usual"
+                return Finding(self._name, found=True, detail=detail)
+        return Finding(self._name, found=False)
 
 
 class Screening:

@@ -19,16 +19,24 @@ class Transaction:
         client: The facts about the client as MAIL found them.
         account: Primary address of the account that was recognised; "".
         recognised: The client came through a door.
+        taken: Addresses used so far that are other people's.
         recipients: Accepted ones, in their order.
         mailboxes: Their forward-paths.
         content: From 354 on.
     """
 
-    def __init__(self, mail: MailReceived, client: Client, decision: Decision) -> None:
+    def __init__(
+        self,
+        mail: MailReceived,
+        client: Client,
+        decision: Decision,
+        taken: frozenset[Mailbox] = frozenset(),
+    ) -> None:
         self.mail = mail
         self.client = client
         self.account = account_of(decision)
         self.recognised = bool(decision.recognitions)
+        self.taken = taken
         self.recipients: list[Recipient] = []
         self.mailboxes: tuple[Mailbox, ...] = ()
         self.content: IncomingContent | None = None

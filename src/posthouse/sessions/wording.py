@@ -16,7 +16,7 @@ from posthouse.mail.reply import LINE_OCTETS_MAX, Reply
 from posthouse.policy.decision import Decision, Stage, Verdict
 from posthouse.policy.facts import Request
 from posthouse.policy.reasons import RELAY_REFUSALS, WORD_SETS, WORDINGS, Reason, Words
-from posthouse.policy.rules import Rules, Service
+from posthouse.policy.rules import DoorKind, Rules, Service
 from posthouse.sessions.offering import how_to_sign_in, sign_in_port
 from posthouse.telemetry.escaping import escaped_to_ascii
 
@@ -24,7 +24,7 @@ from posthouse.telemetry.escaping import escaped_to_ascii
 FIELDS: Final = (
     "recipient", "domain", "sender", "address", "field", "allowed", "minutes_ago", "client",
     "hostname", "port", "how_to_sign_in", "megabytes", "check", "detail", "message", "case",
-    "contact",
+    "contact", "account", "hello", "link", "listener", "reason", "subject", "window",
 )  # fmt: skip
 
 LIST_OCTETS_MAX: Final = 200  # of the addresses one may use; the rest is counted
@@ -50,6 +50,10 @@ class SiteWords(Struct, frozen=True):
     help_link: str = ""
     contact: str = ""
 
+    def link_to(self, case: str) -> str:
+        """Return the address of the page about a case; "" where there is none."""
+        return self.help_link.replace("{case}", case) if case else ""
+
 
 class Particulars(Struct, frozen=True):
     """What a reply may mention that the request does not hold.
@@ -58,11 +62,13 @@ class Particulars(Struct, frozen=True):
         case: Short id of the recorded decision.
         message: Id of the accepted message.
         detail: What is wrong with the content.
+        account: The name that was given at a sign-in.
     """
 
     case: str = ""
     message: str = ""
     detail: str = ""
+    account: str = ""
 
 
 def reply_to(
@@ -137,32 +143,47 @@ def _fields(
     site: SiteWords,
     particulars: Particulars,
 ) -> dict[str, str]:
-    recipient = request.forward_path
-    reverse = request.reverse_path
-    sender = reverse.mailbox if reverse is not None else None
-    listener = rules.listeners.get(request.client.listener)
-    how = how_to_sign_in(rules, listener, request.at, tls=request.client.tls) if listener else ""
     values = {
-        "recipient": str(recipient or ""),
-        "domain": recipient.domain if recipient is not None else "other domains",
-        "sender": str(sender) if sender is not None else "<>",
+        **_fields_of_request(request, rules),
         "address": decision.subject,
-        "field": decision.field,
-        "minutes_ago": "" if decision.minutes_ago is None else str(decision.minutes_ago),
-        "client": str(request.client.address),
-        "hostname": rules.hostname,
-        "port": str(sign_in_port(rules, request.at) or ""),
-        "how_to_sign_in": how or f"write to {site.contact or 'the postmaster'} for a way",
-        "megabytes": f"{rules.limits.message_octets / 1_000_000:.6g}",
+        "subject": decision.subject,
         "check": decision.subject,
+        "field": decision.field,
+        "reason": str(decision.reason),
+        "minutes_ago": "" if decision.minutes_ago is None else str(decision.minutes_ago),
         "detail": particulars.detail,
         "message": particulars.message,
         "case": particulars.case,
+        "link": site.link_to(particulars.case),
         "contact": site.contact or f"postmaster@{rules.hostname}",
     }
+    if particulars.account:
+        values["account"] = particulars.account
     fields = {name: escaped_to_ascii(value)[:FIELD_OCTETS_MAX] for name, value in values.items()}
     fields["allowed"] = enumeration(decision.allowed)
     return fields
+
+
+def _fields_of_request(request: Request, rules: Rules) -> dict[str, str]:
+    client, recipient, reverse = request.client, request.forward_path, request.reverse_path
+    sender = reverse.mailbox if reverse is not None else None
+    listener = rules.listeners.get(client.listener)
+    how = how_to_sign_in(rules, listener, request.at, tls=client.tls) if listener else ""
+    windows = [door.window for door in rules.doors_by_kind[DoorKind.POP_WINDOW]]
+    return {
+        "recipient": str(recipient or ""),
+        "domain": recipient.domain if recipient is not None else "other domains",
+        "sender": str(sender) if sender is not None else "<>",
+        "client": str(client.address),
+        "account": client.signed_in.account.name if client.signed_in else "",
+        "hello": client.hello,
+        "listener": client.listener,
+        "hostname": rules.hostname,
+        "port": str(sign_in_port(rules, request.at) or ""),
+        "how_to_sign_in": how or "the postmaster can tell you how to send from here",
+        "megabytes": f"{rules.limits.message_octets / 1_000_000:.6g}",
+        "window": str(int(max(windows).total_seconds() // 60)) if windows else "",
+    }
 
 
 def _filled(text: str, fields: Mapping[str, str]) -> str:
@@ -204,6 +225,6 @@ def _wrapped(sentence: str) -> list[str]:
 
 def _reference(reason: Reason, site: SiteWords, case: str) -> str:
     """``[pop-window-ended] case 7Q4KX2MB https://help...``: all that a help desk needs."""
-    link = f" {site.help_link.replace('{case}', case)}" if site.help_link and case else ""
+    link = site.link_to(case)
     known = f"[{reason}] case {case}" if case else f"[{reason}]"
-    return escaped_to_ascii(known + link)[:TEXT_OCTETS_MAX]
+    return escaped_to_ascii(f"{known} {link}" if link else known)[:TEXT_OCTETS_MAX]

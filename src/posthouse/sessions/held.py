@@ -1,0 +1,113 @@
+"""Telling senders that their mail is held: those we know, at most once an hour, strangers never.
+
+A stranger's reverse-path proves nothing: a notice to it would be spam of our own making.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from posthouse.mail.address import NULL, Mailbox
+from posthouse.mail.delivery_status import Action, DeliveryStatus, RecipientStatus
+from posthouse.mail.envelope import Envelope, Notify, Recipient
+from posthouse.mail.report import Report, compose
+from posthouse.policy.decision import Decision
+from posthouse.policy.reasons import WORDINGS
+from posthouse.spool.records import StorageError
+from posthouse.spool.spool import Spool
+from posthouse.telemetry.events import Bounced, LogEvent
+
+PAUSE: Final = timedelta(hours=1)
+SENDERS_MAX: Final = 10_000  # remembered; the oldest is forgotten first
+
+
+class HeldNotices:
+    """Makes a report for held mail and spools it."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        *,
+        hostname: str,
+        contact: str,
+        log: Callable[[LogEvent], None],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._spool = spool
+        self._hostname = hostname
+        self._contact = contact
+        self._log = log
+        self._now = now
+        self._told: OrderedDict[str, datetime] = OrderedDict()
+
+    def tell(
+        self, message_id: str, envelope: Envelope, case: str, decision: Decision, header: bytes
+    ) -> None:
+        """Send a notice, if the sender is to be told.
+
+        Args:
+            message_id: Of the held message.
+            envelope: Of the held message.
+            case: Of the decision to hold it.
+            decision: That decision.
+            header: Its header section.
+        """
+        to = envelope.reverse_path.mailbox
+        if to is None or not envelope.recognised or not self._may_tell(envelope.account or str(to)):
+            return
+        report_id = self._spool.new_id()
+        octets = compose(self._report(message_id, report_id, to, envelope, case, decision), header)
+        intake = self._spool.open_intake()
+        intake.write(octets)
+        notice = Envelope(
+            reverse_path=NULL,
+            recipients=(Recipient(to, notify=frozenset({Notify.NEVER})),),
+            accepted=self._now(),
+            body="7BIT" if octets.isascii() else "8BITMIME",
+        )
+
+        def done(trouble: StorageError | None) -> None:
+            if trouble is None:
+                self._log(Bounced(message_id, report_id, str(to), "held"))
+
+        intake.commit(notice, id=report_id, done=done)
+
+    def _may_tell(self, sender: str) -> bool:
+        now = self._now()
+        last = self._told.get(sender)
+        if last is not None and now - last < PAUSE:
+            return False
+        self._told[sender] = now
+        self._told.move_to_end(sender)
+        if len(self._told) > SENDERS_MAX:
+            self._told.popitem(last=False)
+        return True
+
+    def _report(
+        self,
+        message_id: str,
+        report_id: str,
+        to: Mailbox,
+        envelope: Envelope,
+        case: str,
+        decision: Decision,
+    ) -> Report:
+        meaning = WORDINGS[decision.reason].meaning
+        status = DeliveryStatus(
+            reporting_host=self._hostname,
+            recipients=tuple(
+                RecipientStatus(it.mailbox, Action.DELAYED, "4.7.1") for it in envelope.recipients
+            ),
+            arrived=envelope.accepted,
+        )
+        return Report(
+            status=status,
+            to=to,
+            author=Mailbox("postmaster", self._hostname),
+            unique=report_id,
+            now=self._now(),
+            queue_id=message_id,
+            contact=self._contact,
+            held_because=f"{meaning} (reason {decision.reason}, case {case})",
+        )

@@ -1,0 +1,134 @@
+"""From a decision to its reply, its case and its line in the log: all three tell the same."""
+
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from posthouse.mail.reply import Reply
+from posthouse.policy.counterfactual import would_help
+from posthouse.policy.decision import Decision
+from posthouse.policy.facts import Request
+from posthouse.policy.rules import Rules
+from posthouse.sessions.wording import Particulars, SiteWords, reply_to
+from posthouse.telemetry.case import Case, case_of
+from posthouse.telemetry.cases import CaseStore
+from posthouse.telemetry.events import Decided, LogEvent, Refused
+
+KINDS_MAX: Final = 10_000  # of refusals remembered, by client and reason
+
+
+class Recorded(Struct, frozen=True):
+    """A decision that was put into words.
+
+    Attributes:
+        case: Its id.
+        reply: What the client hears.
+    """
+
+    case: str
+    reply: Reply
+
+
+class Recorder:
+    """Records every decision of a server.
+
+    Attributes:
+        site: How the site speaks; replaced by a reload.
+    """
+
+    def __init__(
+        self,
+        cases: CaseStore,
+        log: Callable[[LogEvent], None],
+        site: SiteWords,
+        advised: Callable[[Request], Request],
+    ) -> None:
+        """Begin.
+
+        Args:
+            cases: Where decisions are kept.
+            log: Takes events; never blocks.
+            site: How the site speaks.
+            advised: Adds to a refused request what only advice may use (`sender_account`).
+        """
+        self.site = site
+        self._cases = cases
+        self._log = log
+        self._advised = advised
+        self._latest: dict[tuple[str, str], str] = {}  # case by client and reason
+
+    def new_case(self) -> str:
+        """Return an id for a decision that is recorded later."""
+        return self._cases.new_id()
+
+    def record(
+        self,
+        decision: Decision,
+        request: Request,
+        rules: Rules,
+        particulars: Particulars = Particulars(),  # noqa: B008 - frozen
+    ) -> Recorded:
+        """Put a decision into words, keep it as a case, and log it. Never waits, never fails."""
+        if decision.accepted:
+            return self._record_accepted(decision, request, rules, particulars)
+        client = str(request.client.address)
+        case_id = particulars.case or self._cases.new_id(client, decision.reason)
+        told = replace(particulars, case=case_id)
+        reply = reply_to(decision, request, rules, self.site, told)
+        repeated = self._is_repeated(client, decision.reason, case_id)
+        help_texts = () if repeated else would_help(self._advised(request), rules, decision)
+        case = case_of(case_id, request, decision, reply=str(reply), would_help=help_texts)
+        if particulars.account:
+            case = replace(case, account=particulars.account)
+        self._cases.record(case)
+        self._log(_refused(case))
+        return Recorded(case_id, reply)
+
+    def _is_repeated(self, client: str, reason: str, case_id: str) -> bool:
+        """Whether an earlier case stands for this one too: what would help was told there."""
+        if self._latest.get((client, reason)) == case_id:
+            return True
+        if len(self._latest) >= KINDS_MAX:
+            self._latest.clear()
+        self._latest[client, reason] = case_id
+        return False
+
+    def _record_accepted(
+        self, decision: Decision, request: Request, rules: Rules, particulars: Particulars
+    ) -> Recorded:
+        case_id = particulars.case or self._cases.new_id()
+        told = replace(particulars, case=case_id)
+        reply = reply_to(decision, request, rules, self.site, told)
+        case = case_of(case_id, request, decision, reply=str(reply), message_id=particulars.message)
+        self._cases.record(case)
+        self._log(
+            Decided(
+                case=case.id,
+                stage=case.stage.value,
+                verdict=case.verdict.value,
+                reason=case.reason,
+                client=case.client,
+                account=case.account,
+                reverse_path=case.reverse_path,
+                forward_path=case.forward_path,
+            )
+        )
+        return Recorded(case_id, reply)
+
+
+def _refused(case: Case) -> Refused:
+    return Refused(
+        case=case.id,
+        stage=case.stage.value,
+        verdict=case.verdict.value,
+        reason=case.reason,
+        reply=case.reply,
+        client=case.client,
+        listener=case.listener,
+        hello=case.hello,
+        account=case.account,
+        reverse_path=case.reverse_path,
+        forward_path=case.forward_path,
+    )

@@ -1,0 +1,302 @@
+"""An SMTP session: between a stream, the protocol core, the policy and the spool.
+
+No task is made for a session or a command. What takes time (a password, a commit) leaves the
+session waiting: the core gives no further event until the answer is there.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final
+
+from msgspec.structs import replace
+
+from posthouse.mail.reply import Reply
+from posthouse.policy.facts import Client, Load, Request
+from posthouse.policy.limits import decide_connection
+from posthouse.policy.rules import ListenerRule
+from posthouse.protocol.smtp import events, replies
+from posthouse.protocol.smtp.events import Event
+from posthouse.protocol.smtp.server import ServerConnection
+from posthouse.sessions.gathering import SignedIn
+from posthouse.sessions.sign_in import SignInWork
+from posthouse.sessions.smtp_mail import MailWork
+from posthouse.sessions.smtp_service import SmtpService
+from posthouse.telemetry.case import fresh_id
+from posthouse.telemetry.events import Connected, Disconnected, TlsFailed, TlsStarted
+from posthouse.wire.stream import StreamProtocol
+from posthouse.wire.tls import TlsError
+
+PENDING_OCTETS_MAX: Final = 64 * 1024  # received and not yet dealt with; above it reading pauses
+SLOW_OCTETS: Final = 16 * 1024  # of content that must come within `content_wait`
+
+
+def _constant(reply: Reply) -> Callable[[object, object], Reply]:
+    return lambda _, __: reply
+
+
+class SmtpSession(StreamProtocol):
+    """One client at one of our SMTP or submission listeners."""
+
+    def __init__(self, service: SmtpService, listener: ListenerRule) -> None:
+        from_start = service.tls if listener.tls_from_start else None
+        super().__init__(idle_time=service.limits.command_wait, tls=from_start)
+        self.id = fresh_id()
+        self._service = service
+        self._listener = listener
+        offer = service.offer(listener, tls=listener.tls_from_start, signed_in=False)
+        self._core = ServerConnection(offer, service.limits.core)
+        self._mail = MailWork(service, self._answer_later)
+        self._sign_in = SignInWork(service, self.id, self._answer_later)
+        self._client: Client | None = None
+        self._load = Load()
+        self._signed_in: SignedIn | None = None
+        self._waiting = False  # for a commit or a password
+        self._peer_left = False
+        self._slow_octets = 0  # of content since the idle timer was restarted
+        self._why_ended = "lost"
+
+    # ---------------------------------------------------------------- what the stream tells
+
+    def stream_opened(self) -> None:
+        """Count the session, before any handshake costs us something."""
+        address = self.peer_address
+        self._client = Client(address, self._listener.name)
+        self._load = self._service.census.load(address)
+        self._service.census.enter(address)
+        self._service.sessions.add(self)
+        self._service.log(Connected(self.id, str(address), self._listener.name))
+
+    def stream_started(self) -> None:
+        """Greet, or say why not."""
+        client = self._set_client(tls=self.is_encrypted)
+        request = Request(self._service.now(), client, load=self._load)
+        decision = decide_connection(request, self._service.rules)
+        if decision.accepted:
+            self._core.greet(replies.ready(self._service.rules.hostname))
+        else:
+            self._why_ended = "refused"
+            recorded = self._service.recorder.record(decision, request, self._service.rules)
+            self._core.greet(recorded.reply)
+        self._flush()
+
+    def octets_received(self, octets: bytes) -> None:
+        """Take what the client sent."""
+        self._core.receive(octets)
+        self._pump()
+
+    def tls_started(self) -> None:
+        """The handshake after STARTTLS is done: what was said before does not count any more."""
+        assert self.tls is not None
+        version, cipher = self.tls.version or "", self.tls.cipher or ""
+        client = self._set_client(tls=True, hello="")
+        self._signed_in = None
+        self._core.tls_started()
+        self._renew_offer()
+        self._service.log(TlsStarted(self.id, str(client.address), version, cipher))
+
+    def tls_failed(self, error: TlsError) -> None:
+        """Somebody who does not trust our certificate, or no TLS at all."""
+        self._why_ended = "tls failed"
+        client = self._client
+        self._service.log(TlsFailed(self.id, str(client.address) if client else "", str(error)))
+
+    def writing_resumed(self) -> None:
+        """The client takes our replies again."""
+        self._pump()
+
+    def idle_too_long(self) -> None:
+        """Say goodbye, unless it is we who are late."""
+        if not self._waiting:
+            self.hang_up(replies.IDLE_TOO_LONG, "timeout")
+
+    def peer_finished(self) -> None:
+        """Half closed: an answer that is under way is still sent."""
+        self._peer_left = True
+        if not self._waiting:
+            self.close()
+
+    def stream_ended(self) -> None:
+        """Forget what was not promised."""
+        self._mail.abandon()
+        self._sign_in.cancel()
+        if self._client is None:
+            return
+        self._service.census.leave(self._client.address)
+        self._service.sessions.discard(self)
+        self._service.log(
+            Disconnected(self.id, str(self._client.address), self._why_ended, self._mail.accepted)
+        )
+
+    # ---------------------------------------------------------------- what the server tells
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a mail transaction or a sign-in is in progress."""
+        return self._waiting or self._mail.transaction is not None
+
+    def hang_up(self, reply: Reply, why: str) -> None:
+        """Say 421 and close (RFC 5321 §3.8)."""
+        self._why_ended = why
+        self._core.hang_up(reply)
+        self._flush()
+
+    # ---------------------------------------------------------------- the flow
+
+    def _pump(self) -> None:
+        """Deal with all that can be dealt with now; all replies of it leave in one write."""
+        core = self._core
+        while self.can_write and not self._waiting and not self.is_ending:
+            event = core.next_event()
+            if event is None:
+                break
+            if type(event) is events.ContentArrived:
+                self._take_content(event)
+                continue
+            self.restart_idle_timer()
+            reply = self._HANDLERS[type(event)](self, event)
+            if reply is not None:
+                core.answer(reply)
+                self._after_answer(event, reply)
+        self._flush()
+
+    def _after_answer(self, event: Event, reply: Reply) -> None:
+        match event:
+            case events.DataRequested() if reply.code == 354:
+                self._slow_octets = 0
+                self.set_idle_time(self._service.limits.content_wait)
+            case events.ContentEnded():
+                self.set_idle_time(self._service.limits.command_wait)
+            case events.TlsRequested() if reply.code == 220 and self._service.tls is not None:
+                self._flush()
+                self.start_tls(self._service.tls)
+
+    def _answer_later(self, reply: Reply) -> None:
+        """The answer that the session waited for is there."""
+        if self.is_ending and not self._peer_left:
+            return
+        self._waiting = False
+        self._core.answer(reply)
+        self.set_idle_time(self._service.limits.command_wait)
+        self._signed_in = self._sign_in.signed_in
+        self._renew_offer()
+        self._pump()
+        if self._service.census.shutting_down and not self.is_busy:
+            self.hang_up(replies.SHUTTING_DOWN, "shutdown")
+        elif self._peer_left and not self._waiting:
+            self.close()
+
+    def _flush(self) -> None:
+        """Send what there is to send, and read no more than can be dealt with."""
+        self.write(self._core.bytes_to_send())
+        if self._core.wants_close:
+            self.close()
+        elif not self.can_write or self._core.pending_octets > PENDING_OCTETS_MAX:
+            self.pause_reading()
+        else:
+            self.resume_reading()
+
+    # ---------------------------------------------------------------- one handler an event
+
+    def _greeted(self, event: events.HelloReceived) -> Reply:
+        self._mail.abandon()
+        self._set_client(hello=event.client_name)
+        self._renew_offer()
+        return self._core.hello_reply()
+
+    def _mail_received(self, event: events.MailReceived) -> Reply:
+        reply = self._mail.begin(event, self._known_client(), self._signed_in)
+        if self._mail.sign_in_is_gone:
+            self._signed_in = self._sign_in.signed_in = None
+            self._core.signed_in = False
+            self._renew_offer()
+        return reply
+
+    def _recipient_received(self, event: events.RecipientReceived) -> Reply:
+        return self._mail.add_recipient(event)
+
+    def _data_requested(self, _: events.DataRequested) -> Reply:
+        return self._mail.begin_content()
+
+    def _take_content(self, event: events.ContentArrived) -> None:
+        self._mail.take_content(event.octets)
+        self._slow_octets += len(event.octets)
+        if self._slow_octets >= SLOW_OCTETS:
+            self._slow_octets = 0
+            self.restart_idle_timer()
+
+    def _content_ended(self, event: events.ContentEnded) -> Reply | None:
+        tls = f"{self.tls.version} {self.tls.cipher}" if self.tls is not None else ""
+        reply = self._mail.end_content(event, extended=self._core.extended, tls=tls)
+        self._waiting = reply is None
+        return reply
+
+    def _tls_requested(self, _: events.TlsRequested) -> Reply:
+        self._mail.abandon()
+        return replies.START_TLS
+
+    def _auth_requested(self, event: events.AuthRequested) -> Reply | None:
+        return self._wait_for(self._sign_in.begin(event, self._known_client()))
+
+    def _sasl_response(self, event: events.SaslResponse) -> Reply | None:
+        return self._wait_for(self._sign_in.respond(event.octets))
+
+    def _wait_for(self, reply: Reply | None) -> Reply | None:
+        self._waiting = reply is None
+        return reply
+
+    def _sign_in_broken(self, event: events.SignInBroken) -> Reply:
+        self._sign_in.cancel()
+        return event.reply
+
+    def _reset(self, _: events.ResetReceived) -> Reply:
+        self._mail.abandon()
+        return replies.RESET_OK
+
+    def _quit(self, _: events.QuitReceived) -> Reply:
+        self._mail.abandon()
+        self._why_ended = "quit"
+        return replies.BYE
+
+    def _abused(self, event: events.ConnectionAbused) -> Reply:
+        self._mail.abandon()
+        self._why_ended = f"abused: {event.why}"
+        return event.reply
+
+    _HANDLERS: ClassVar[Mapping[type, Callable[[Any, Any], Reply | None]]] = {
+        events.HelloReceived: _greeted,
+        events.MailReceived: _mail_received,
+        events.RecipientReceived: _recipient_received,
+        events.DataRequested: _data_requested,
+        events.ContentEnded: _content_ended,
+        events.TlsRequested: _tls_requested,
+        events.AuthRequested: _auth_requested,
+        events.SaslResponse: _sasl_response,
+        events.SignInBroken: _sign_in_broken,
+        events.ResetReceived: _reset,
+        events.NoopReceived: _constant(replies.NOOP_OK),
+        events.HelpReceived: _constant(replies.HELP),
+        events.VerifyReceived: _constant(replies.CANNOT_VERIFY),
+        events.ExpandReceived: _constant(replies.NOT_IMPLEMENTED),
+        events.QuitReceived: _quit,
+        events.CommandRefused: lambda _, event: event.reply,
+        events.ConnectionAbused: _abused,
+    }
+
+    # ---------------------------------------------------------------- inside
+
+    def _known_client(self) -> Client:
+        assert self._client is not None, "the stream is open"
+        return self._client
+
+    def _set_client(self, **changes: Any) -> Client:  # noqa: ANN401 - fields of Client
+        self._client = replace(self._known_client(), **changes)
+        return self._client
+
+    def _renew_offer(self) -> None:
+        """Offer what may be used now: after TLS, after a sign-in, after a reload."""
+        service = self._service
+        self._listener = service.rules.listeners.get(self._listener.name, self._listener)
+        self._core.set_offer(
+            service.offer(
+                self._listener, tls=self.is_encrypted, signed_in=self._signed_in is not None
+            )
+        )

@@ -1,0 +1,259 @@
+"""Mail transactions of one SMTP session: from commands to decisions, from content to the spool."""
+
+from collections.abc import Callable
+from functools import partial
+
+from msgspec import Struct
+
+from posthouse.accounts.store import StoreError
+from posthouse.mail.address import Mailbox
+from posthouse.mail.envelope import Envelope
+from posthouse.mail.reply import Reply
+from posthouse.policy.decision import Decision, Stage, Step, Verdict
+from posthouse.policy.facts import Client, Request
+from posthouse.policy.reasons import Reason
+from posthouse.policy.relaying import decide_mail, decide_recipient
+from posthouse.protocol.smtp import replies
+from posthouse.protocol.smtp.events import ContentEnded, MailReceived, RecipientReceived
+from posthouse.sessions.acceptance import Judged, Stamp, fields_before, judge, storage_decision
+from posthouse.sessions.content import IncomingContent
+from posthouse.sessions.gathering import SignedIn
+from posthouse.sessions.recording import Recorded
+from posthouse.sessions.scanning import Scanned, Screening
+from posthouse.sessions.smtp_service import SmtpService
+from posthouse.sessions.transaction import Transaction
+from posthouse.sessions.wording import Particulars
+from posthouse.spool.records import StorageError
+from posthouse.telemetry.events import Accepted, Held
+
+
+class Committing(Struct, frozen=True):
+    """A message on its way into the spool.
+
+    Attributes:
+        id: Our id of it.
+        case: Of the decision that accepts it.
+        judged: That decision.
+        envelope: Of the message.
+        octets: Of its content.
+        message_id: Its Message-ID field, for the log.
+        header: Its header section, if it is held: for the notice.
+    """
+
+    id: str
+    case: str
+    judged: Judged
+    envelope: Envelope
+    octets: int
+    message_id: str
+    header: bytes = b""
+
+
+class MailWork:
+    """Asks the policy at MAIL, RCPT and the final dot, and hands accepted mail to the spool.
+
+    Attributes:
+        transaction: The one in progress.
+        sign_in_is_gone: At the last MAIL the password of the sign-in was no longer valid.
+        accepted: How many messages were accepted.
+    """
+
+    def __init__(self, service: SmtpService, answer: Callable[[Reply], None]) -> None:
+        self._service = service
+        self._answer = answer
+        self.transaction: Transaction | None = None
+        self.sign_in_is_gone = False
+        self.accepted = 0
+
+    def begin(self, event: MailReceived, known: Client, signed_in: SignedIn | None) -> Reply:
+        """Answer MAIL."""
+        service = self._service
+        at, rules, facts = service.now(), service.rules, service.facts
+        try:
+            client = facts.client(known, signed_in, at)
+        except StoreError as problem:
+            request = Request(at, known, reverse_path=event.reverse_path)
+            return service.recorder.record(_unreadable(problem), request, rules).reply
+        self.sign_in_is_gone = signed_in is not None and client.signed_in is None
+        sender = event.reverse_path.mailbox
+        request = Request(
+            at=at,
+            client=client,
+            reverse_path=event.reverse_path,
+            octets=event.declared_octets or 0,
+            taken=facts.taken(client, (sender,) if sender else ()),
+        )
+        decision = decide_mail(request, rules)
+        if decision.accepted:
+            self.transaction = Transaction(event, client, decision, request.taken)
+        return service.recorder.record(decision, request, rules).reply
+
+    def add_recipient(self, event: RecipientReceived) -> Reply:
+        """Answer RCPT; each recipient is decided by itself."""
+        transaction, service = self._open(), self._service
+        exists, unreadable = self._look_up(event.forward_path)
+        request = Request(
+            at=service.now(),
+            client=transaction.client,
+            reverse_path=transaction.mail.reverse_path,
+            forward_path=event.forward_path,
+            recipient_exists=exists,
+            recipient_unreadable=unreadable,
+            recipients=transaction.mailboxes,
+            usage=service.counts.now(transaction, event.forward_path),
+            taken=transaction.taken,
+        )
+        decision = decide_recipient(request, service.rules)
+        recorded = service.recorder.record(decision, request, service.rules)
+        if decision.accepted:
+            transaction.accept(event, recorded.case)
+        return recorded.reply
+
+    def _look_up(self, mailbox: Mailbox) -> tuple[bool | None, bool]:
+        """Whether the local mailbox exists, and whether that could not be found out."""
+        try:
+            return self._service.facts.recipient_exists(mailbox, self._service.rules), False
+        except StoreError:
+            return None, True
+
+    def begin_content(self) -> Reply:
+        """Answer DATA."""
+        trouble = self._service.spool.trouble
+        if trouble is not None:
+            return self._record(Judged(storage_decision(trouble), self._request())).reply
+        self._open_content()
+        return replies.SEND_CONTENT
+
+    def _open_content(self) -> IncomingContent:
+        transaction, service = self._open(), self._service
+        scanned = Scanned(
+            at=service.now(),
+            relayed=transaction.recognised,
+            usage=service.counts.now(transaction, None),
+        )
+        screening = Screening(service.checks, scanned)
+        transaction.content = IncomingContent(service.spool.open_intake(), screening)
+        return transaction.content
+
+    def take_content(self, octets: bytes) -> None:
+        """Take part of the content; with BDAT nothing announced it."""
+        content = self._open().content or self._open_content()
+        content.take(octets)
+
+    def end_content(self, event: ContentEnded, *, extended: bool, tls: str) -> Reply | None:
+        """Answer the end of the content; None while the spool makes it safe."""
+        transaction, service = self._open(), self._service
+        if transaction.content is None:
+            self._open_content()
+        judged = judge(transaction, event, self._request(), service.facts, service.rules)
+        if not judged.decision.accepted:
+            self.abandon()
+            return self._record(judged).reply
+        self._commit(transaction, judged, extended=extended, tls=tls)
+        return None
+
+    def _commit(
+        self, transaction: Transaction, judged: Judged, *, extended: bool, tls: str
+    ) -> None:
+        service, decision, content = self._service, judged.decision, transaction.content
+        assert content is not None, "judged"
+        stamp = Stamp(service.spool.new_id(), judged.request.at, extended, tls)
+        before = fields_before(transaction, judged.request.client, stamp, service.rules)
+        message_ids = content.header.fields("Message-ID")
+        committing = Committing(
+            id=stamp.message_id,
+            case=service.recorder.new_case(),
+            judged=judged,
+            envelope=transaction.envelope(judged.request.at),
+            octets=len(before) + content.octets,
+            message_id=message_ids[0].decode("utf-8", "replace") if message_ids else "",
+            header=content.header.octets if decision.verdict is Verdict.HOLD else b"",
+        )
+        self._service.counts.add(transaction)
+        self.transaction = None
+        content.surrender().commit(
+            committing.envelope,
+            id=committing.id,
+            prepend=before,
+            hold=_why_held(decision),
+            case=committing.case,
+            done=partial(self._tell_loop, committing),
+        )
+
+    def _tell_loop(self, committing: Committing, trouble: StorageError | None) -> None:
+        """Called from a thread of the spool."""
+        self._service.hop.call(partial(self._committed, committing, trouble))
+
+    def _committed(self, committing: Committing, trouble: StorageError | None) -> None:
+        judged = committing.judged
+        if trouble is not None:
+            judged = Judged(storage_decision(trouble), judged.request)
+            self._answer(self._record(judged, case=committing.case).reply)
+            return
+        self.accepted += 1
+        recorded = self._record(judged, case=committing.case, message=committing.id)
+        self._log(committing)
+        self._answer(recorded.reply)
+
+    def _log(self, committing: Committing) -> None:
+        envelope, decision = committing.envelope, committing.judged.decision
+        self._service.log(
+            Accepted(
+                message=committing.id,
+                client=envelope.client,
+                account=envelope.account,
+                reverse_path=str(envelope.reverse_path),
+                recipients=len(envelope.recipients),
+                octets=committing.octets,
+                message_id=committing.message_id,
+            )
+        )
+        if decision.verdict is Verdict.HOLD:
+            self._service.log(
+                Held(committing.id, committing.case, decision.reason, str(envelope.reverse_path))
+            )
+            self._service.held.tell(
+                committing.id, envelope, committing.case, decision, committing.header
+            )
+
+    def abandon(self) -> None:
+        """Forget the transaction and what came of it; may be repeated."""
+        if self.transaction is not None:
+            self.transaction.abandon()
+            self.transaction = None
+
+    def _open(self) -> Transaction:
+        assert self.transaction is not None, "the core keeps the order of commands"
+        return self.transaction
+
+    def _request(self) -> Request:
+        """What is known of the transaction at this moment."""
+        transaction = self._open()
+        return Request(
+            at=self._service.now(),
+            client=transaction.client,
+            reverse_path=transaction.mail.reverse_path,
+            recipients=transaction.mailboxes,
+            usage=self._service.counts.now(transaction, None),
+            taken=transaction.taken,
+        )
+
+    def _record(self, judged: Judged, *, case: str = "", message: str = "") -> Recorded:
+        return self._service.recorder.record(
+            judged.decision,
+            judged.request,
+            self._service.rules,
+            Particulars(case, message, judged.detail),
+        )
+
+
+def _unreadable(problem: StoreError) -> Decision:
+    """Nobody can tell whether the sign-in is still valid: its door does not open."""
+    trace = (Step("sign-in is still valid", answer=False, because=str(problem)),)
+    return Decision(Stage.MAIL, Verdict.DEFER, Reason.RECOGNITION_UNREADABLE, trace)
+
+
+def _why_held(decision: Decision) -> str:
+    if decision.verdict is not Verdict.HOLD:
+        return ""
+    return f"{decision.reason} ({decision.subject})" if decision.subject else str(decision.reason)

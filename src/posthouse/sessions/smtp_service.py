@@ -1,0 +1,122 @@
+"""What all SMTP sessions of a server share."""
+
+import ssl
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final, Protocol
+
+from msgspec import Struct, field
+
+from posthouse.mail.address import Mailbox
+from posthouse.mail.envelope import Envelope
+from posthouse.policy.decision import Decision
+from posthouse.policy.facts import Usage
+from posthouse.policy.rules import ListenerRule, Rules
+from posthouse.protocol.smtp.offer import Offer, SessionLimits
+from posthouse.sessions.census import Census
+from posthouse.sessions.gathering import Facts
+from posthouse.sessions.hop import Hop
+from posthouse.sessions.offering import MECHANISMS, takes_sign_ins, tls_is_missing
+from posthouse.sessions.recording import Recorder
+from posthouse.sessions.scanning import Check
+from posthouse.sessions.sign_in import Verifier
+from posthouse.sessions.transaction import Transaction
+from posthouse.spool.spool import Spool
+from posthouse.telemetry.events import LogEvent
+
+if TYPE_CHECKING:
+    from posthouse.sessions.smtp import SmtpSession
+
+SIGN_IN_FAILURES_MAX: Final = 5
+
+
+class SmtpLimits(Struct, frozen=True):
+    """What one session may cost.
+
+    Attributes:
+        command_wait: Between commands (RFC 5321 §4.5.3.2.7 wants at least 5 minutes).
+        content_wait: Until the next 16 KiB of content, or its end, have come.
+        sign_in_failures_max: Failed sign-ins on one connection; then 421.
+        core: Limits of errors and idle commands.
+    """
+
+    command_wait: timedelta = timedelta(minutes=5)
+    content_wait: timedelta = timedelta(minutes=10)
+    sign_in_failures_max: int = SIGN_IN_FAILURES_MAX
+    core: SessionLimits = SessionLimits()
+
+
+class Counts(Protocol):
+    """Counters of what was sent lately."""
+
+    def now(self, transaction: Transaction, forward_path: Mailbox | None, /) -> Usage:
+        """Return what its sender has sent; `forward_path` is the recipient in question, if any."""
+        ...
+
+    def add(self, transaction: Transaction, /) -> None:
+        """Count the recipients of a message that is being accepted."""
+        ...
+
+
+class TellHeld(Protocol):
+    """Tells senders that their mail is held."""
+
+    def tell(  # noqa: D102 - above
+        self, message_id: str, envelope: Envelope, case: str, decision: Decision, header: bytes
+    ) -> None: ...
+
+
+class SmtpService(Struct, eq=False):
+    """What a session is given. `rules`, `checks` and `tls` may be replaced between two events.
+
+    Attributes:
+        rules: What the operator allows.
+        facts: Fetches what decisions depend on.
+        recorder: Puts decisions into words, cases and log.
+        spool: Where accepted mail goes.
+        verifier: Checks passwords.
+        counts: Counters of what was sent.
+        held: Tells senders that their mail is held.
+        hop: From the spool's threads back to the loop.
+        now: The clock; its times carry a zone.
+        log: Takes events of the closed list; never blocks.
+        tls: Context with our certificate; None if there is none.
+        checks: Screening.
+        limits: What one session may cost.
+        census: Counts sessions.
+        sessions: All of them, for stopping.
+    """
+
+    rules: Rules
+    facts: Facts
+    recorder: Recorder
+    spool: Spool
+    verifier: Verifier
+    counts: Counts
+    held: TellHeld
+    hop: Hop
+    now: Callable[[], datetime]
+    log: Callable[[LogEvent], None]
+    tls: ssl.SSLContext | None = None
+    checks: tuple[Check, ...] = ()
+    limits: SmtpLimits = SmtpLimits()
+    census: Census = field(default_factory=Census)
+    sessions: set["SmtpSession"] = field(default_factory=set)
+
+    @property
+    def sign_in_failures_max(self) -> int:
+        """Failed sign-ins on one connection; then 421."""
+        return self.limits.sign_in_failures_max
+
+    def offer(self, listener: ListenerRule, *, tls: bool, signed_in: bool) -> Offer:
+        """Return what EHLO offers on a listener at this moment."""
+        may_sign_in = not signed_in and takes_sign_ins(self.rules, listener, self.now())
+        if may_sign_in and tls_is_missing(listener, tls=tls):
+            may_sign_in = False
+        return Offer(
+            hostname=self.rules.hostname,
+            size_octets_max=self.rules.limits.message_octets,
+            starttls=self.tls is not None and not tls,
+            mechanisms=MECHANISMS if may_sign_in else (),
+            tls=tls,
+        )
