@@ -1,0 +1,119 @@
+"""What all POP3 sessions of one listener share."""
+
+import ssl
+from collections.abc import Callable
+from concurrent.futures import Executor
+from datetime import datetime, timedelta
+from enum import Enum
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct, field
+
+from posthouse.accounts.verifier import Answer, Purpose
+from posthouse.mailbox.maildrop import Maildrop
+from posthouse.policy.facts import Load
+from posthouse.protocol.pop3.server import CoreLimits, Offer
+from posthouse.sessions.census import Census
+from posthouse.telemetry.events import LogEvent
+
+if TYPE_CHECKING:
+    from posthouse.sessions.pop3 import Pop3Session
+
+Address = IPv4Address | IPv6Address
+
+
+class TlsRule(Enum):
+    """When a listener wants TLS; the words of the configuration."""
+
+    OFFERED = "offered"
+    BEFORE_SIGN_IN = "before-sign-in"
+    FROM_START = "from-start"
+    OFF = "off"
+
+
+class Verifier(Protocol):
+    """Checks passwords off the loop: `accounts.verifier.Verifier`."""
+
+    async def verify(
+        self, name: str, password: str, *, address: Address, purpose: Purpose
+    ) -> Answer:
+        """Return whose password it is, or why it is not taken; never raises."""
+        ...
+
+
+class Pop3Limits(Struct, frozen=True):
+    """What POP3 sessions may cost.
+
+    Attributes:
+        sessions_max: At the same time, in the census.
+        sessions_from_address_max: Of them, from one client address.
+        idle_time: Between commands once signed in; RFC 1939 section 3 wants at least 10 minutes.
+        wait_before_sign_in: Between commands before that.
+        failures_max: Failed sign-ins on one connection.
+        failure_pause: Before a failed sign-in is answered.
+        core: Limits of lines and errors.
+    """
+
+    sessions_max: int = 1000
+    sessions_from_address_max: int = 50
+    idle_time: timedelta = timedelta(minutes=10)
+    wait_before_sign_in: timedelta = timedelta(minutes=3)
+    failures_max: int = 3
+    failure_pause: timedelta = timedelta(seconds=1)
+    core: CoreLimits = CoreLimits()
+
+
+class Pop3Service(Struct, eq=False):
+    """What a session is given; `tls` may be replaced while the server runs.
+
+    Attributes:
+        hostname: For the greeting.
+        listener: Name of the listener, for the log.
+        verifier: Checks passwords.
+        open_maildrop: Opens and locks the maildrop of an account; blocks, runs in `executor`.
+        note_sign_in: Told of each sign-in and each later command (account, address, time): POP
+            windows are counted from the last command. Must not block.
+        now: The clock; its times carry a zone.
+        log: Takes events of the closed list. Must not block.
+        executor: Runs what blocks on files.
+        tls: Context with our certificate; None if there is none.
+        tls_rule: When TLS is wanted.
+        limits: What sessions may cost.
+        census: Counts sessions; may be shared by several listeners.
+        sessions: Those of this listener, for stopping them.
+    """
+
+    hostname: str
+    listener: str
+    verifier: Verifier
+    open_maildrop: Callable[[str], Maildrop]
+    note_sign_in: Callable[[str, Address, datetime], None]
+    now: Callable[[], datetime]
+    log: Callable[[LogEvent], None]
+    executor: Executor
+    tls: ssl.SSLContext | None = None
+    tls_rule: TlsRule = TlsRule.BEFORE_SIGN_IN
+    limits: Pop3Limits = Pop3Limits()
+    census: Census = field(default_factory=Census)
+    sessions: set["Pop3Session"] = field(default_factory=set)
+
+    def offer(self, *, is_encrypted: bool) -> Offer:
+        """Return what a connection may do before sign-in."""
+        in_clear = self.tls_rule in (TlsRule.OFFERED, TlsRule.OFF)
+        may_encrypt = self.tls_rule in (TlsRule.OFFERED, TlsRule.BEFORE_SIGN_IN)
+        may_sign_in = is_encrypted or in_clear
+        return Offer(
+            user=may_sign_in,
+            mechanisms=("PLAIN", "LOGIN") if may_sign_in else (),
+            stls=may_encrypt and self.tls is not None and not is_encrypted,
+            is_encrypted=is_encrypted,
+        )
+
+    def is_full(self, load: Load) -> bool:
+        """Whether the session that was just counted is one too many."""
+        limits = self.limits
+        return (
+            load.sessions > limits.sessions_max
+            or load.sessions_from_address > limits.sessions_from_address_max
+        )

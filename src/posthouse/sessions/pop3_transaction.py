@@ -1,0 +1,134 @@
+"""What a POP3 session answers once it is signed in (RFC 1939 section 5)."""
+
+from collections.abc import Generator, Iterable, Iterator
+from typing import Final
+
+from msgspec import Struct
+
+from posthouse.mailbox.maildir import MaildirError
+from posthouse.mailbox.maildrop import Maildrop
+from posthouse.protocol.pop3 import content, replies
+from posthouse.protocol.pop3.events import (
+    DeletionRequested,
+    Event,
+    MessageRequested,
+    NoopReceived,
+    ResetReceived,
+    SizesRequested,
+    StatusRequested,
+    UniqueIdsRequested,
+)
+from posthouse.protocol.pop3.replies import Reply
+
+READ_OCTETS: Final = 64 * 1024  # of a message in memory at a time, about
+
+
+class LongAnswer(Struct):
+    """An answer of many blocks, sent as fast as the peer takes them.
+
+    Attributes:
+        opening: Status line before the content.
+        blocks: The content, to be dot-stuffed.
+        reads_files: Asking for a block blocks: it belongs into a thread.
+        has_begun: The opening was sent, so it is too late for ``-ERR``.
+    """
+
+    opening: Reply
+    blocks: Iterator[bytes]
+    reads_files: bool = False
+    has_begun: bool = False
+
+    def close(self) -> None:
+        """Close the file that is being read; the answer is not sent to its end."""
+        if isinstance(self.blocks, Generator):
+            self.blocks.close()
+
+
+def answer(maildrop: Maildrop, event: Event) -> Reply | LongAnswer:
+    """Return the answer to a command of the TRANSACTION state; nothing is read yet."""
+    match event:
+        case StatusRequested():
+            return replies.ok(f"{maildrop.count} {maildrop.octets}")
+        case SizesRequested(number=number):
+            sizes = ((n, maildrop.size(n)) for n in maildrop.numbers())
+            return _one_or_all(maildrop, number, sizes)
+        case UniqueIdsRequested(number=number):
+            uids = ((n, maildrop.uid(n)) for n in maildrop.numbers())
+            return _one_or_all(maildrop, number, uids, unique=True)
+        case MessageRequested(number=number, lines=lines):
+            return _missing(maildrop, number) or _message(maildrop, number, lines)
+        case DeletionRequested(number=number):
+            return _missing(maildrop, number) or _deleted(maildrop, number)
+        case ResetReceived():
+            maildrop.unmark_all()
+            return replies.ok(f"{maildrop.count} messages ({maildrop.octets} octets)")
+        case NoopReceived():
+            return replies.NOTHING_DONE
+        case _:
+            raise AssertionError(f"not of this state: {event!r}")
+
+
+def _missing(maildrop: Maildrop, number: int) -> Reply | None:
+    """Why the number names no message, or None."""
+    if not 1 <= number <= maildrop.highest:
+        return replies.NO_SUCH_MESSAGE
+    return replies.MESSAGE_DELETED if maildrop.is_marked(number) else None
+
+
+def _one_or_all(
+    maildrop: Maildrop,
+    number: int | None,
+    every: Iterable[tuple[int, int | str]],
+    *,
+    unique: bool = False,
+) -> Reply | LongAnswer:
+    if number is None:
+        opening = replies.ok(f"{maildrop.count} messages ({maildrop.octets} octets)")
+        return LongAnswer(opening, content.listing(every))
+    if missing := _missing(maildrop, number):
+        return missing
+    value = maildrop.uid(number) if unique else maildrop.size(number)
+    return replies.ok(f"{number} {value}")
+
+
+def _message(maildrop: Maildrop, number: int, lines: int | None) -> LongAnswer:
+    blocks = maildrop.read(number)
+    if lines is None:
+        opening = replies.ok(f"{maildrop.size(number)} octets")
+        return LongAnswer(opening, blocks, reads_files=True)
+    return LongAnswer(replies.ok(), content.top(blocks, lines), reads_files=True)
+
+
+def _deleted(maildrop: Maildrop, number: int) -> Reply:
+    maildrop.mark(number)
+    return replies.ok("Marked; it is removed at QUIT")
+
+
+class Gathered(Struct, frozen=True):
+    """Some blocks of a message."""
+
+    octets: bytes
+    is_last: bool
+
+
+def gather(blocks: Iterator[bytes]) -> Gathered | MaildirError:
+    """Read blocks until they are enough for one write, or the message ends. Blocks."""
+    gathered: list[bytes] = []
+    size = 0
+    try:
+        for block in blocks:
+            gathered.append(block)
+            size += len(block)
+            if size >= READ_OCTETS:
+                return Gathered(b"".join(gathered), is_last=False)
+    except MaildirError as error:
+        return error
+    return Gathered(b"".join(gathered), is_last=True)
+
+
+def remove_and_close(maildrop: Maildrop) -> int:
+    """Remove what was marked and unlock; return how many could not be removed. Blocks."""
+    try:
+        return maildrop.remove_marked()
+    finally:
+        maildrop.close()
