@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from posthouse.policy.content import decide_content
-from posthouse.policy.decision import Decision
+from posthouse.policy.decision import Decision, Stage, Verdict
 from posthouse.policy.facts import Request
 from posthouse.policy.limits import decide_connection
 from posthouse.policy.relaying import decide_mail, decide_recipient
@@ -26,6 +26,17 @@ def decide_transaction(request: Request, rules: Rules) -> tuple[Decision, ...]:
     Content is asked about only where the request says whose the message is.
     """
     return tuple(_decisions(request, rules))
+
+
+def deciding(decisions: tuple[Decision, ...]) -> Decision:
+    """Return the decision that tells the story: what stopped the mail, or why it may pass.
+
+    Where all was accepted, that is the recipient's: it names the door.
+    """
+    last = decisions[-1]
+    if last.verdict is not Verdict.ACCEPT:
+        return last
+    return next((it for it in decisions if it.stage is Stage.RECIPIENT), last)
 
 
 def _decisions(request: Request, rules: Rules) -> Iterator[Decision]:

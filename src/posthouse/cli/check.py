@@ -1,0 +1,94 @@
+"""`posthouse check` and `posthouse config`: is the file right, and what does it say?"""
+
+from pathlib import Path
+
+import click
+
+from posthouse.cli.exits import Exit, Failure
+from posthouse.cli.installation import current_options, find_path, now, read_text
+from posthouse.cli.main import shared_options
+from posthouse.cli.output import document, say
+from posthouse.config.check import check as cross_check
+from posthouse.config.diagnostic import ConfigurationError, Diagnostic, Severity, render
+from posthouse.config.load import load
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@shared_options
+def check(file: Path | None) -> int:
+    """Check a configuration: syntax, meaning, width of trust, entries that end soon.
+
+    Exit code 0 if a server may start with it (warnings allowed), 3 if not.
+    """
+    options = current_options()
+    path = file or find_path(options)
+    text = read_text(path)
+    findings = find_all(text, path.name)
+    errors = sum(each.severity is Severity.ERROR for each in findings)
+    warnings = len(findings) - errors
+    if options.json:
+        document(
+            "check",
+            {"file": str(path), "errors": errors, "warnings": warnings, "findings": findings},
+        )
+    else:
+        if findings:
+            say(render(findings, text, str(path)))
+        counted = f"{errors} errors, {warnings} warnings" if findings else "no findings"
+        say(f"{path}: {'not usable' if errors else 'usable'}, {counted}")
+    return Exit.CONFIGURATION if errors else Exit.DONE
+
+
+def find_all(text: str, name: str) -> tuple[Diagnostic, ...]:
+    """Return everything there is to say about a configuration, errors first found, then advice."""
+    try:
+        loaded = load(text, name)
+    except ConfigurationError as problem:
+        return problem.diagnostics
+    return tuple(cross_check(loaded.configuration, loaded.spans, now()))
+
+
+@click.group()
+def config() -> None:
+    """Show the configuration, its reference and its schema for editors."""
+
+
+@config.command()
+@shared_options
+def schema() -> None:
+    """Print the JSON schema of the file, for editors."""
+    from posthouse.config.reference import json_schema  # noqa: PLC0415 - rarely asked
+
+    document("configuration-schema", json_schema())
+
+
+@config.command()
+def reference() -> None:
+    """Print every key, what it means and what holds if it is left out."""
+    from posthouse.config.reference import reference as manual  # noqa: PLC0415 - rarely asked
+
+    say(manual())
+
+
+@config.command()
+@shared_options
+@click.argument("name", required=False)
+@click.option("-n", "changed", is_flag=True, help="Only what differs from the defaults.")
+def show(name: str | None, *, changed: bool) -> None:
+    """Print the values in force; NAME such as limits.message_size shows one."""
+    path = find_path(current_options())
+    text = read_text(path)
+    try:
+        loaded = load(text, path.name)
+    except ConfigurationError as problem:
+        shown = render(problem.diagnostics, text, str(path))
+        raise Failure(f"the configuration has errors\n{shown}", Exit.CONFIGURATION) from None
+    values = loaded.configuration.model_dump(
+        mode="json", exclude_unset=changed, fallback=str, warnings=False
+    )
+    for key in name.split(".") if name else ():
+        if not isinstance(values, dict) or key not in values:
+            raise Failure(f"there is no value {name}: see `posthouse config reference`")
+        values = values[key]
+    document("configuration", {"file": str(path), "values": values})

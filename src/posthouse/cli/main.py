@@ -1,0 +1,144 @@
+"""The command line: one group, its commands loaded only when they are called."""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NoReturn
+
+import click
+from msgspec import Struct
+from msgspec.structs import replace
+
+from posthouse import __version__
+from posthouse.cli.exits import Exit, Failure
+
+# Command -> module and function: what is not called is not imported, so that help is quick.
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "quickstart": ("quickstart", "quickstart"),
+    "init": ("init", "init"),
+    "serve": ("serve", "serve"),
+    "check": ("check", "check"),
+    "config": ("check", "config"),
+    "reload": ("control", "reload"),
+    "status": ("control", "status"),
+    "ask": ("ask", "ask"),
+    "explain": ("explain", "explain"),
+    "reasons": ("explain", "reasons"),
+    "decisions": ("decisions", "decisions"),
+    "journey": ("journey", "journey"),
+    "account": ("account", "account"),
+    "network": ("network", "network"),
+    "queue": ("queue", "queue"),
+    "doctor": ("doctor", "doctor"),
+    "demo": ("demo", "demo"),
+}
+
+
+class Options(Struct, frozen=True):
+    """What is said before the command.
+
+    Attributes:
+        config: The configuration file as named; None to look for it.
+        json: Print JSON.
+        quiet: No notes.
+        lang: Language of texts for people.
+    """
+
+    config: Path | None
+    json: bool
+    quiet: bool
+    lang: str
+
+
+def shared_options(function: Callable[..., object]) -> Callable[..., object]:
+    """Let a command take --json and --config behind its name too."""
+
+    def keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
+        root = ctx.find_root()
+        if value and isinstance(root.obj, Options):
+            root.obj = replace(root.obj, **{str(param.name): value})
+
+    config = click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        expose_value=False,
+        callback=keep,
+        help="The configuration file.",
+    )
+    as_json = click.option(
+        "--json", is_flag=True, expose_value=False, callback=keep, help="Print one JSON document."
+    )
+    return config(as_json(function))
+
+
+class LazyCommands(click.Group):
+    """Finds commands in `COMMANDS`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's file and return the command."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module, function = COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(f"posthouse.cli.{module}"), function)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="posthouse", message="%(prog)s %(version)s")
+@click.option("--config", type=click.Path(path_type=Path), help="The configuration file.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("-q", "--quiet", is_flag=True, help="No notes, only the answer.")
+@click.option("--lang", default="", help="Language of texts for people: en, zh_Hans.")
+@click.pass_context
+def posthouse(
+    ctx: click.Context, config: Path | None, *, as_json: bool, quiet: bool, lang: str
+) -> None:
+    """Posthouse: the mail relay that knows its people and explains itself."""
+    ctx.obj = Options(config, as_json, quiet, lang)
+
+
+def run() -> NoReturn:
+    """Run the command line and exit with its code."""
+    try:
+        result = posthouse.main(standalone_mode=False, prog_name="posthouse")
+    except click.ClickException as problem:
+        problem.show()
+        sys.exit(Exit.USAGE)
+    except Failure as problem:
+        click.echo(f"posthouse: {problem}", err=True)
+        sys.exit(problem.code)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(Exit.INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.DONE)
+    except Exception as problem:  # noqa: BLE001 - the one place where a bug becomes a sentence
+        _tell_of_bug(problem)
+        sys.exit(Exit.BUG)
+    sys.exit(result if isinstance(result, int) else Exit.DONE)
+
+
+def _tell_of_bug(problem: Exception) -> None:
+    """Keep the traceback in a file and tell where it is, instead of showing it."""
+    import secrets  # noqa: PLC0415 - only where something broke
+    import tempfile  # noqa: PLC0415
+    import traceback  # noqa: PLC0415
+
+    crash = secrets.token_hex(4)
+    path = Path(tempfile.gettempdir()) / f"posthouse-crash-{crash}.txt"
+    text = "".join(traceback.format_exception(problem))
+    try:
+        path.write_text(f"posthouse {__version__}, Python {sys.version}\n{sys.argv!r}\n\n{text}")
+        kept = f"details are in {path}"
+    except OSError:
+        kept = f"details: {type(problem).__name__}: {problem}"
+    click.echo(f"posthouse: this is a bug in Posthouse (crash {crash}); {kept}", err=True)
