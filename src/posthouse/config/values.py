@@ -332,10 +332,14 @@ ListenOn = Annotated[Endpoint, PlainValidator(read_endpoint), _TEXT, _schema("st
 DnsServer = Annotated[
     Endpoint, PlainValidator(read_dns_server), _TEXT, _schema("string", "127.0.0.1:53")
 ]
-NextHop = Annotated[Via, PlainValidator(read_via), _TEXT, _schema("string", "mx")]
+NextHop = Annotated[
+    Via, PlainValidator(read_via), _TEXT, _schema("string", "smtp://relay.example.com:587")
+]
 Until = Annotated[date | datetime, PlainValidator(read_end), _TEXT, _schema("string", "2026-06-30")]
 Moment = Annotated[
     datetime, PlainValidator(read_moment), _TEXT, _schema("string", "2026-06-30T12:00:00Z")
 ]
-FilePath = Annotated[str, PlainValidator(read_path), _schema("string", "/etc/posthouse/key.pem")]
+FilePath = Annotated[
+    str, PlainValidator(read_path), _schema("string", "/etc/posthouse/example.pem")
+]
 Name = Annotated[str, PlainValidator(read_name), _schema("string", "submission")]

@@ -3,7 +3,6 @@
 pydantic says what is wrong (`type`) and where (`loc`); its English is never shown.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -15,6 +14,7 @@ from posthouse.config.catalogue import finding
 from posthouse.config.diagnostic import Diagnostic
 from posthouse.config.spans import Path, Span, Spans
 from posthouse.config.values import kind_of
+from posthouse.config.words import either, nearest
 
 _QUOTED: Final = re.compile(r"'([^']*)'")
 _SECRETS: Final = ("password", "passwd", "secret", "passphrase", "token")
@@ -170,17 +170,3 @@ def _home_of(key: str, heading: str) -> str:
         return f"{key} belongs at the top of the file, above the first [table]"
     tables = either(f"[{name.partition(' ')[0]}]" for name in dict.fromkeys(homes))
     return f"{key} is a key of {tables}" if homes else ""
-
-
-def nearest(written: str, known: Iterable[str]) -> str:
-    """Return the known word that was most likely meant, or ""."""
-    known = list(known)
-    plain = {each.lower().replace("_", "-"): each for each in known}
-    close = difflib.get_close_matches(written.lower().replace("_", "-")[:64], plain, 1, 0.65)
-    return plain[close[0]] if close else ""
-
-
-def either(options: Iterable[str]) -> str:
-    """Return "a, b or c"."""
-    *rest, last = list(options) or [""]
-    return f"{', '.join(rest)} or {last}" if rest else last

@@ -1,0 +1,180 @@
+"""How many strangers the network doors let in, and whether a gateway hides them."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+from typing import Final, NamedTuple
+
+from posthouse.config.catalogue import finding
+from posthouse.config.check_doors import has_ended
+from posthouse.config.diagnostic import Diagnostic
+from posthouse.config.listening import is_private, takes_mail
+from posthouse.config.schema import Configuration, Door, Network, NetworkText
+from posthouse.config.spans import Path, Spans
+from posthouse.policy import networks as policy_networks
+
+WIDE_IPV4: Final = 2**16  # addresses of a /16
+WIDE_IPV6: Final = 2**96  # addresses of a /32
+# Half of all addresses that the Internet uses: not a network any more.
+EVERYTHING_IPV4: Final = 2**31
+EVERYTHING_IPV6: Final = 2**124
+_GLOBAL_IPV6: Final = IPv6Network("2000::/3")  # RFC 4291 §2.5.4, as IANA allocates it
+Reach = tuple[int, int, int]  # version, first and last address
+
+
+def _reach(network: policy_networks.Network) -> Reach:
+    first = int(network.network_address)
+    return network.version, first, first + network.num_addresses - 1
+
+
+_PRIVATE: Final = tuple(
+    _reach(ip_network(each))
+    for each in (
+        "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",  # RFC 1918
+        "100.64.0.0/10",  # RFC 6598: behind the NAT of a provider
+        "127.0.0.0/8", "169.254.0.0/16", "::1/128", "fc00::/7", "fe80::/10",
+    )
+)  # fmt: skip
+_GATEWAYS: Final = {
+    "Docker": _reach(ip_network("172.17.0.0/16")),
+    "Docker Desktop": _reach(ip_network("192.168.65.0/24")),
+    "Podman": _reach(ip_network("10.88.0.0/16")),
+    "rootless containers": _reach(ip_network("10.0.2.0/24")),
+}
+
+
+class Entry(NamedTuple):
+    """One network as written, with its door and place."""
+
+    door: Network
+    number: int
+    path: Path
+    written: NetworkText
+
+
+def check_width(configuration: Configuration, spans: Spans, now: datetime) -> Iterator[Diagnostic]:
+    """Yield what is too wide, or wider than it looks. Doors that have ended are left out."""
+    entries = [
+        Entry(door, number, ("may_relay", number, "networks", position), written)
+        for number, door in enumerate(configuration.may_relay)
+        if isinstance(door, Network) and not has_ended(door, now)
+        for position, written in enumerate(door.networks)
+    ]
+    yield from _everything(entries, spans)
+    for entry in entries:
+        if not entry.door.because:
+            yield from _wide(entry, spans)
+            yield from _gateway(configuration, entry, spans)
+    yield from _narrowed_in_vain(entries, spans)
+
+
+def addresses(networks: Iterable[policy_networks.Network]) -> int:
+    """Return how many addresses the networks have; they do not overlap."""
+    return sum(network.num_addresses for network in networks)
+
+
+def _everything(entries: list[Entry], spans: Spans) -> Iterator[Diagnostic]:
+    every = [network for entry in entries for network in entry.written.networks]
+    ipv4 = addresses(collapse_addresses(n for n in every if isinstance(n, IPv4Network)))
+    ipv6 = addresses(
+        collapse_addresses(
+            _GLOBAL_IPV6 if _GLOBAL_IPV6.subnet_of(n) else n
+            for n in every
+            if isinstance(n, IPv6Network) and n.overlaps(_GLOBAL_IPV6)
+        )
+    )
+    for version, total, limit in ((4, ipv4, EVERYTHING_IPV4), (6, ipv6, EVERYTHING_IPV6)):
+        if total >= limit:
+            widest = max(
+                (entry for entry in entries if entry.written.networks[0].version == version),
+                key=lambda entry: addresses(entry.written.networks),
+            )
+            message = f"together these networks let half of all IPv{version} addresses relay"
+            words = "an open relay is blocked within hours: list only your own networks"
+            yield finding("covers-everything", message, spans.value(widest.path), words)
+
+
+def _wide(entry: Entry, spans: Spans) -> Iterator[Diagnostic]:
+    networks = entry.written.networks
+    count = addresses(networks)
+    limit, prefix = (WIDE_IPV4, "/16") if networks[0].version == 4 else (WIDE_IPV6, "/32")
+    if count > limit:
+        size = f"{count:,}" if networks[0].version == 4 else f"2^{count.bit_length() - 1}"
+        message = f"{entry.written} lets {size} addresses relay"
+        words = f"wider than {prefix}: narrow it, or say why in because = ..."
+        yield finding("wide", message, spans.value(entry.path), words)
+
+
+def _gateway(configuration: Configuration, entry: Entry, spans: Spans) -> Iterator[Diagnostic]:
+    """A private address that reaches a public listener may stand for everybody behind it."""
+    if not any(_inside(network, _PRIVATE) for network in entry.written.networks):
+        return
+    valid = [
+        listener
+        for name, listener in configuration.listen.items()
+        if takes_mail(listener) and (entry.door.listeners is None or name in entry.door.listeners)
+    ]
+    if all(is_private(listener) for listener in valid):
+        return
+    makers = [
+        maker
+        for maker, gateway in _GATEWAYS.items()
+        if any(_inside(network, (gateway,)) for network in entry.written.networks)
+    ]
+    gateway = f"the gateway of {makers[0]}" if makers else "a gateway or proxy"
+    message = f"{entry.written} may be the address of {gateway}, for everybody behind it"
+    words = (
+        "let a listener on a private address serve them (listeners = ...),\n"
+        "or say in because = ... how clients reach this server"
+    )
+    yield finding("gateway", message, spans.value(entry.path), words)
+
+
+def _inside(network: policy_networks.Network, others: Iterable[Reach]) -> bool:
+    version, first, last = _reach(network)
+    return any(version == v and begin <= first and last <= end for v, begin, end in others)
+
+
+def _narrowed_in_vain(entries: list[Entry], spans: Spans) -> Iterator[Diagnostic]:
+    """Any open door is enough, so a limit holds only if no wider door lacks it."""
+    owners: dict[tuple[int, int, int], list[Entry]] = {}
+    lengths: dict[int, set[int]] = {4: set(), 6: set()}
+    for entry in entries:
+        for network in entry.written.networks:
+            owners.setdefault(_key(network, network.prefixlen), []).append(entry)
+            lengths[network.version].add(network.prefixlen)
+    told: set[int] = set()
+    for entry in entries:
+        limits = [key for key in ("sends_to", "sends_as") if getattr(entry.door, key) is not None]
+        if not limits or entry.number in told:
+            continue
+        network = entry.written.networks[0]
+        covering = [
+            other
+            for length in lengths[network.version]
+            if length <= network.prefixlen
+            for other in owners.get(_key(network, length), ())
+        ]
+        for key in limits:
+            if other := next((each for each in covering if _lacks(each, entry, key)), None):
+                told.add(entry.number)
+                where = f"line {spans.line(('may_relay', other.number))}"
+                message = f"{key} does not hold: {other.written} in {where} covers {entry.written}"
+                words = f"any open door is enough: give that one {key} too, or take the network out"
+                yield finding("narrowed-in-vain", message, spans.key((*entry.path[:2], key)), words)
+
+
+def _key(network: policy_networks.Network, length: int) -> tuple[int, int, int]:
+    shift = network.max_prefixlen - length
+    return network.version, length, int(network.network_address) >> shift
+
+
+def _lacks(other: Entry, entry: Entry, key: str) -> bool:
+    shared = _share_listener(other.door, entry.door)
+    return other.number != entry.number and shared and getattr(other.door, key) is None
+
+
+def _share_listener(one: Door, other: Door) -> bool:
+    if one.listeners is None or other.listeners is None:
+        return True
+    return bool(set(one.listeners) & set(other.listeners))
