@@ -50,6 +50,7 @@ class Pop3Session(StreamProtocol):
 
     def __init__(self, service: Pop3Service) -> None:
         from_start = service.tls_rule is TlsRule.FROM_START
+        assert service.tls is not None or not from_start, "no certificate for TLS from the start"
         super().__init__(
             idle_time=service.limits.wait_before_sign_in,
             tls=service.tls if from_start else None,

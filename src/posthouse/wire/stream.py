@@ -24,8 +24,9 @@ Address = IPv4Address | IPv6Address
 class StreamProtocol(asyncio.Protocol):
     """One connection as a session sees it: plain octets in both directions.
 
-    Hooks, all of them called on the loop: `stream_opened`, `stream_started`, `octets_received`, `tls_started`,
-    `tls_failed`, `writing_resumed`, `idle_too_long`, `peer_finished`, `stream_ended`.
+    Hooks, all of them called on the loop: `stream_opened`, `stream_started`, `octets_received`,
+    `tls_started`, `tls_failed`, `writing_resumed`, `idle_too_long`, `peer_finished`,
+    `stream_ended`.
 
     Args:
         idle_time: After so long without `restart_idle_timer` comes `idle_too_long`.
@@ -109,7 +110,11 @@ class StreamProtocol(asyncio.Protocol):
         if self.is_ending or not octets:
             return
         if self.tls is not None:
-            self.tls.send(octets)
+            try:
+                self.tls.send(octets)
+            except TlsError as error:
+                self._fail_tls(self.tls, error)
+                return
             octets = self.tls.outgoing()
         self._opened().write(octets)
 
