@@ -1,12 +1,12 @@
 """What is decided about a whole message: authorship, loops, screening."""
 
 import pytest
-from tests.policy.world import ANN, HOME, SIGNED_IN, network, request, rules, told
 
 from posthouse.mail.address import parse_mailbox
 from posthouse.policy.content import decide_content
 from posthouse.policy.facts import Account, Authorship, Finding
 from posthouse.policy.rules import CheckRule, Identity, Limits, Ownership
+from tests.policy.world import ANN, HOME, SIGNED_IN, network, request, rules, told
 
 
 def written(*authors: str, sender: str = "", reply_to: tuple[str, ...] = ()) -> Authorship:

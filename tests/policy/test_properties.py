@@ -5,6 +5,14 @@ from ipaddress import IPv4Address, ip_network
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+
+from posthouse.policy.counterfactual import suggestions
+from posthouse.policy.decision import Verdict
+from posthouse.policy.facts import Account, Request
+from posthouse.policy.recognition import is_over
+from posthouse.policy.relaying import decide_recipient
+from posthouse.policy.rules import Door, Identity, Ownership, Rules
+from posthouse.policy.transaction import decide_transaction
 from tests.policy.world import (
     ANN,
     BOB,
@@ -17,14 +25,6 @@ from tests.policy.world import (
     request,
     rules,
 )
-
-from posthouse.policy.counterfactual import suggestions
-from posthouse.policy.decision import Verdict
-from posthouse.policy.facts import Account, Request
-from posthouse.policy.recognition import is_over
-from posthouse.policy.relaying import decide_recipient
-from posthouse.policy.rules import Door, Identity, Ownership, Rules
-from posthouse.policy.transaction import decide_transaction
 
 addresses_v4 = st.integers(0, 2**32 - 1).map(lambda n: str(IPv4Address(n)))
 near = st.sampled_from(["198.51.100.7", "198.51.100.200", "203.0.113.9"])

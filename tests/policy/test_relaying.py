@@ -4,21 +4,6 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
-from tests.policy.world import (
-    ANN,
-    BOB,
-    HOME,
-    NOON,
-    POP_WINDOW,
-    SIGNED_IN,
-    addresses,
-    host_name,
-    mail,
-    network,
-    recipient,
-    request,
-    rules,
-)
 
 from posthouse.mail.address import Mailbox
 from posthouse.policy.decision import Stage
@@ -33,6 +18,21 @@ from posthouse.policy.rules import (
     LocalDomain,
     Ownership,
     Passwords,
+)
+from tests.policy.world import (
+    ANN,
+    BOB,
+    HOME,
+    NOON,
+    POP_WINDOW,
+    SIGNED_IN,
+    addresses,
+    host_name,
+    mail,
+    network,
+    recipient,
+    request,
+    rules,
 )
 
 HOUR = timedelta(hours=1)

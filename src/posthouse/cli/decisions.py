@@ -57,9 +57,7 @@ def tail(past: int, reason: str, person: str, client: str, *, no_follow: bool) -
 @click.option("--since", "span", default="", metavar="TIME", help="Not older than 8h, 2d.")
 @click.option("-n", "limit", default=100, show_default=True, help="The newest N.")
 @shared_options
-def search(  # noqa: PLR0913 - one for each option
-    reason: str, person: str, address: str, client: str, span: str, limit: int
-) -> int:
+def search(reason: str, person: str, address: str, client: str, span: str, limit: int) -> int:
     """Search decisions by person, address, client, reason and time, the newest first."""
     reader = _open(open_installation(current_options()))
     wanted = Search(
