@@ -16,7 +16,7 @@ from posthouse.wire.tls import TlsError, TlsPipe
 
 WRITE_OCTETS_HIGH: Final = 64 * 1024  # above it `can_write` turns False
 HANDSHAKE_SECONDS_MAX: Final = 60.0
-LINGER_SECONDS: Final = 5.0  # for the peer to read the last reply after we ended
+LINGER_SECONDS: Final = 2.0  # for the peer to read the last reply after we ended
 
 Address = IPv4Address | IPv6Address
 
