@@ -112,6 +112,11 @@ _REFUSED: Final = Advice(
     "The people who run {domain}; read what their server said.",
     (*_THEIR_SIDE, "If the words name something you can change, change it and send again."),
 )
+_RETURNED: Final = Advice(
+    "The administrators of this server returned the message to you.",
+    "You, with what they say; or they themselves.",
+    ("Read the reason given above.", *_OUR_SIDE),
+)
 _ALIASES: Final = {"7.26": "7.1", "7.0": "7.1", "7.4": "7.10", "7.5": "7.10", "7.30": "7.10"}
 
 
@@ -179,7 +184,7 @@ def _story(recipient: RecipientStatus) -> str:
 
 
 def _failure(recipient: RecipientStatus) -> list[str]:
-    advice = _advice(recipient.status)
+    advice = _advice(recipient)
     domain = recipient.recipient.domain
     steps = [
         textwrap.fill(
@@ -253,8 +258,10 @@ def _for_administrators(
     return "\n".join(lines)
 
 
-def _advice(status: str) -> Advice:
-    _, _, kind = status.partition(".")
+def _advice(recipient: RecipientStatus) -> Advice:
+    _, _, kind = recipient.status.partition(".")
+    if kind == "7.0" and not recipient.remote:
+        return _RETURNED
     return ADVICE.get(_ALIASES.get(kind, kind), _REFUSED)
 
 

@@ -1,0 +1,146 @@
+"""One attempt, from the work to what the spool and the log are told."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Protocol
+
+from posthouse.delivery.bounce import Reporter, Settlement
+from posthouse.delivery.content import Content
+from posthouse.delivery.outcomes import Deferred, Expanded, Failed, Outcome
+from posthouse.delivery.outcomes import Delivered as Done
+from posthouse.delivery.retry import SPREAD_MAX, Patience
+from posthouse.delivery.routes import Capture, LocalMailboxes, Route
+from posthouse.delivery.tally import Ended, tally
+from posthouse.spool.records import Again, StorageError, Work
+from posthouse.spool.spool import Spool
+from posthouse.telemetry import events
+from posthouse.telemetry.events import LogEvent
+
+Log = Callable[[LogEvent], None]
+
+
+class Deliverer(Protocol):
+    """Brings mail into mailboxes of ours."""
+
+    async def deliver(self, work: Work, content: Content) -> dict[int, Outcome]:
+        """Try once; by place in the envelope."""
+        ...
+
+
+class Carrier(Protocol):
+    """Brings mail to other servers."""
+
+    async def deliver(self, route: Route, work: Work, content: Content) -> dict[int, Outcome]:
+        """Try once; by place in the envelope."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        ...
+
+
+class Ways(Protocol):
+    """All ways out; `server.assembly` has the concrete ones."""
+
+    local: Deliverer
+    capture: Deliverer
+    transport: Carrier
+
+
+class Attempts:
+    """Makes attempts and settles what came of them."""
+
+    def __init__(  # noqa: PLR0913 - each is a thing of its own, named at the only call
+        self,
+        spool: Spool,
+        ways: Ways,
+        reporter: Reporter,
+        patience: Patience,
+        *,
+        now: Callable[[], datetime],
+        uniform: Callable[[float, float], float],
+        log: Log,
+    ) -> None:
+        """Take what is needed; `uniform` is `random.Random().uniform` or stands for it."""
+        self._spool = spool
+        self._ways = ways
+        self._reporter = reporter
+        self._patience = patience
+        self._now = now
+        self._uniform = uniform
+        self._log = log
+
+    async def run(self, route: Route, work: Work) -> list[Outcome]:
+        """Try once, settle, and return the outcomes."""
+        content = Content(self._spool, work.id, work.octets)
+        try:
+            outcomes = await self._deliver(route, work, content)
+        except StorageError as error:
+            self._log(events.StoreFailed("spool", str(error)))
+            unreadable = Deferred("4.3.0", "the spool cannot be read at the moment")
+            outcomes = dict.fromkeys(work.indices, unreadable)
+        except Exception as error:  # noqa: BLE001 - one message must not stop all others
+            where = f"delivering {work.id} to {work.destination}"
+            self._log(events.BugMet(where, repr(error)))
+            bug = Deferred("4.3.0", "an error in this server; its administrators can see it")
+            outcomes = dict.fromkeys(work.indices, bug)
+        await self.settle(work, outcomes, content)
+        return list(outcomes.values())
+
+    async def settle(
+        self, work: Work, outcomes: dict[int, Outcome], content: Content | None = None
+    ) -> None:
+        """Record the outcomes, with the reports and copies they give rise to."""
+        content = content or Content(self._spool, work.id, work.octets)
+        spread = self._uniform(-SPREAD_MAX, SPREAD_MAX)
+        ended = tally(work, outcomes, self._now(), self._patience, spread=spread)
+        if content.is_small:
+            settlement = self._reporter.settlement(ended, content.whole)
+        else:
+            settlement = await asyncio.to_thread(self._reporter.settlement, ended, content.whole)
+        self._spool.settle(work.id, settlement.tally.results, offspring=settlement.offspring)
+        if settlement.hold:
+            await asyncio.to_thread(self._spool.hold, work.id, settlement.hold)
+        for event in told(settlement):
+            self._log(event)
+
+    async def _deliver(self, route: Route, work: Work, content: Content) -> dict[int, Outcome]:
+        if work.bounce:
+            return dict.fromkeys(work.indices, Failed("5.7.0", work.bounce))
+        match route.via:
+            case LocalMailboxes():
+                return await self._ways.local.deliver(work, content)
+            case Capture():
+                return await self._ways.capture.deliver(work, content)
+            case _:
+                return await self._ways.transport.deliver(route, work, content)
+
+
+def told(settlement: Settlement) -> Iterator[LogEvent]:
+    """Yield what the log says of an attempt."""
+    work, now = settlement.tally.work, settlement.tally.now
+    seconds = (now - work.envelope.accepted).total_seconds()
+    for one in settlement.tally.ended:
+        yield _about(one, work.id, seconds)
+    for report in settlement.sent:
+        yield events.Bounced(work.id, report.report, report.reverse_path, report.kind)
+    if settlement.hold:
+        path = str(work.envelope.reverse_path)
+        yield events.Held(work.id, "", settlement.hold, path)
+
+
+def _about(one: Ended, message: str, seconds: float) -> LogEvent:
+    to, tries = str(one.recipient.mailbox), one.state.attempts + 1
+    outcome, result = one.outcome, one.result
+    match outcome:
+        case Done():
+            hop = result.host or "mailbox"
+            return events.Delivered(message, to, hop, result.reply, tries, seconds)
+        case Expanded():
+            return events.Delivered(message, to, "alias", result.reply, tries, seconds)
+        case Deferred() if isinstance(result, Again):
+            due = result.due.isoformat()
+            return events.Deferred(message, to, result.host, result.reply, tries, due)
+        case _:
+            return events.Failed(message, to, result.host, result.reply, tries)

@@ -1,0 +1,248 @@
+"""Reports to senders, and what is done when there is nobody to report to.
+
+Nothing bounces to a null reverse-path (RFC 5321 §6.1). A failure that nobody can be told of goes to
+our postmaster; where that is not possible, the message is kept for a person to look at. It never
+vanishes.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct, structs
+
+from posthouse.delivery.outcomes import Deferred, Failed, report_action
+from posthouse.delivery.retry import Patience
+from posthouse.delivery.tally import Ended, Tally
+from posthouse.mail.address import NULL, Mailbox
+from posthouse.mail.delivery_status import Action, DeliveryStatus, RecipientStatus, one_line
+from posthouse.mail.envelope import Envelope, Notify, Recipient
+from posthouse.mail.report import Report, compose
+from posthouse.spool.records import Message, Offspring
+
+NOBODY_TO_TELL: Final = "failed, and there is nobody to report it to"
+_XTEXT: Final = re.compile(r"\+([0-9A-F]{2})")
+
+
+class Site(Struct, frozen=True):
+    """Who we are in reports.
+
+    Attributes:
+        hostname: The reporting host.
+        author: Address in From; replies of people go there.
+        postmaster: A mailbox of our own that gets reports nobody else can get; None if there is
+            none here.
+        contact: How people reach the administrators; "" if not configured.
+    """
+
+    hostname: str
+    author: Mailbox
+    postmaster: Mailbox | None = None
+    contact: str = ""
+
+
+class Sent(Struct, frozen=True):
+    """One report that was made, for the log."""
+
+    report: str
+    reverse_path: str
+    kind: str
+
+
+class Settlement(Struct, frozen=True):
+    """What is handed to the spool in one commit.
+
+    Attributes:
+        tally: Its `results` are settled.
+        offspring: Reports and forwarded copies.
+        hold: Why the message is held after that; "" if it is not.
+        sent: The reports among the offspring.
+    """
+
+    tally: Tally
+    offspring: tuple[Offspring, ...] = ()
+    hold: str = ""
+    sent: tuple[Sent, ...] = ()
+
+
+class Reporter:
+    """Makes the messages that an attempt's outcomes give rise to."""
+
+    def __init__(self, site: Site, patience: Patience, new_id: Callable[[], str]) -> None:
+        self._site = site
+        self._patience = patience
+        self._new_id = new_id
+
+    def settlement(self, tally: Tally, content: Callable[[], bytes]) -> Settlement:
+        """Return what to settle.
+
+        Args:
+            tally: What became of the recipients.
+            content: Gives the message; asked only if a report or a copy needs it.
+        """
+        copies = self._copies(tally, content)
+        reports, hold = self._reports(tally, content)
+        if hold:
+            tally = tally.kept(hold)
+        return Settlement(
+            tally,
+            (*copies, *(offspring for offspring, _ in reports)),
+            hold,
+            tuple(Sent(one.id, _to(one), kind) for one, kind in reports),
+        )
+
+    def held_notice(
+        self, message: Message, why: str, head: bytes, now: datetime
+    ) -> Offspring | None:
+        """Return a notice to the sender of a held message; None for strangers and reports.
+
+        Args:
+            message: The held message.
+            why: One sentence for its sender.
+            head: The message, or the beginning of it.
+            now: The time.
+        """
+        envelope = message.envelope
+        if envelope.reverse_path.mailbox is None or not envelope.recognised:
+            return None
+        those = tuple(
+            RecipientStatus(recipient.mailbox, Action.DELAYED, "4.7.0", last_attempt=now)
+            for recipient in envelope.recipients
+        )
+        about = _About(message.id, envelope, now, lambda: head, held_because=why)
+        return self._report(about, those)
+
+    def _reports(
+        self, tally: Tally, content: Callable[[], bytes]
+    ) -> tuple[list[tuple[Offspring, str]], str]:
+        """The reports with their kinds, and why the message must be held if nobody can be told."""
+        about = _About(tally.work.id, tally.work.envelope, tally.now, content)
+        if about.envelope.reverse_path.is_null:
+            return self._double_bounce(tally, about)
+        reports = []
+        for kind, those in (
+            ("failure", tally.failures),
+            ("delay", tally.delays),
+            ("success", tally.successes),
+        ):
+            if those:
+                statuses = tuple(self._status(one, tally) for one in those)
+                reports.append((self._report(about, statuses), kind))
+        return reports, ""
+
+    def _double_bounce(
+        self, tally: Tally, about: "_About"
+    ) -> tuple[list[tuple[Offspring, str]], str]:
+        """A report that fails goes to the postmaster; if that fails too, a person must look."""
+        made_here = not (about.envelope.client or about.envelope.listener)
+        if not tally.failures:
+            return [], NOBODY_TO_TELL if tally.lost and made_here else ""
+        to = self._site.postmaster
+        if to is None or any(one.recipient.mailbox.folded == to.folded for one in tally.failures):
+            return [], NOBODY_TO_TELL
+        statuses = tuple(self._status(one, tally) for one in tally.failures)
+        return [(self._report(structs.replace(about, postmaster=to), statuses), "failure")], ""
+
+    def _status(self, one: Ended, tally: Tally) -> RecipientStatus:
+        outcome = one.outcome
+        waits = isinstance(outcome, Deferred)
+        expires = tally.work.envelope.accepted + self._patience.give_up_after
+        return RecipientStatus(
+            recipient=one.recipient.mailbox,
+            action=report_action(outcome),
+            status=outcome.status if isinstance(outcome, Deferred | Failed) else "2.0.0",
+            diagnostic=one_line(outcome.words),
+            remote=one.result.host,
+            original=_plain(one.recipient.original),
+            last_attempt=tally.now,
+            retry_until=expires if waits else None,
+        )
+
+    def _report(self, about: "_About", those: tuple[RecipientStatus, ...]) -> Offspring:
+        envelope = about.envelope
+        to = about.postmaster or envelope.reverse_path.mailbox
+        assert to is not None
+        new_id = self._new_id()
+        status = DeliveryStatus(
+            self._site.hostname, those, _plain(envelope.envelope_id), envelope.accepted
+        )
+        report = Report(
+            status=status,
+            to=to,
+            author=self._site.author,
+            unique=new_id,
+            now=about.now,
+            queue_id=about.queue_id,
+            return_content=envelope.return_content or _returned(envelope),
+            smtputf8=envelope.smtputf8,
+            contact=self._site.contact,
+            held_because=about.held_because,
+        )
+        octets = compose(report, about.content())
+        return Offspring(new_id, _report_envelope(to, octets, about), octets)
+
+    def _copies(self, tally: Tally, content: Callable[[], bytes]) -> list[Offspring]:
+        """Copies for foreign addresses behind an alias: same reverse-path, marked against loops."""
+        copies = []
+        for one in tally.ended:
+            if not one.forwards:
+                continue
+            notify = one.recipient.notify - {Notify.SUCCESS} or (
+                frozenset({Notify.NEVER}) if one.recipient.notify else frozenset()
+            )
+            recipients = tuple(
+                structs.replace(one.recipient, mailbox=mailbox, notify=notify)
+                for mailbox in one.forwards
+            )
+            envelope = structs.replace(
+                tally.work.envelope, recipients=recipients, accepted=tally.now
+            )
+            mark = f"Delivered-To: {one.recipient.mailbox}\r\n".encode()
+            copies.append(Offspring(self._new_id(), envelope, mark + content()))
+        return copies
+
+
+class _About(Struct, frozen=True):
+    """The message that a report is about.
+
+    Attributes:
+        queue_id: Our id for it.
+        envelope: Its envelope.
+        now: The time.
+        content: Gives it, or the beginning of it.
+        held_because: Why it is held, one sentence.
+        postmaster: Gets the report instead of the reverse-path, and no further report follows.
+    """
+
+    queue_id: str
+    envelope: Envelope
+    now: datetime
+    content: Callable[[], bytes]
+    held_because: str = ""
+    postmaster: Mailbox | None = None
+
+
+def _report_envelope(to: Mailbox, octets: bytes, about: _About) -> Envelope:
+    notify = frozenset({Notify.NEVER}) if about.postmaster else frozenset()
+    return Envelope(
+        reverse_path=NULL,
+        recipients=(Recipient(to, notify),),
+        accepted=about.now,
+        body="7BIT" if octets.isascii() else "8BITMIME",
+        smtputf8=about.envelope.smtputf8 and not (octets.isascii() and to.is_ascii),
+    )
+
+
+def _returned(envelope: Envelope) -> str:
+    """A person who signed in gets the message back; a stranger may be forged: the header only."""
+    return "FULL" if envelope.recognised else "HDRS"
+
+
+def _plain(xtext: str) -> str:
+    """Undo xtext (RFC 3461 §4)."""
+    return one_line(_XTEXT.sub(lambda found: chr(int(found[1], 16)), xtext))
+
+
+def _to(report: Offspring) -> str:
+    return str(report.envelope.recipients[0].mailbox)

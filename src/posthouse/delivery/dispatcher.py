@@ -1,0 +1,189 @@
+"""Takes what is due from the spool and keeps next hops from getting in each other's way."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Final
+
+from msgspec import Struct
+
+from posthouse.delivery.attempts import Attempts
+from posthouse.delivery.lanes import Lane, Lanes, Width
+from posthouse.delivery.outcomes import Deferred
+from posthouse.delivery.routes import Routes
+from posthouse.spool.records import StorageError, Work
+from posthouse.spool.spool import Spool
+from posthouse.telemetry.events import LogEvent, StoreFailed
+
+TAKEN_AT_ONCE: Final = 200
+TAKEN_EACH: Final = 40
+LONGEST_SLEEP: Final = timedelta(minutes=1)
+PAUSE_AFTER_TROUBLE_SECONDS: Final = 5.0
+
+
+class _Look(Struct, frozen=True):
+    """What a look into the spool gave."""
+
+    works: list[Work]
+    next_due: datetime | None
+
+
+class Dispatcher:
+    """Runs between `start` and `stop`; all tasks are its own and bounded by `Width`."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        routes: Routes,
+        attempts: Attempts,
+        *,
+        now: Callable[[], datetime],
+        log: Callable[[LogEvent], None],
+        width: Width = Width(),  # noqa: B008 - frozen
+    ) -> None:
+        self._spool = spool
+        self._routes = routes
+        self._attempts = attempts
+        self._now = now
+        self._log = log
+        self._lanes = Lanes(width)
+        self._wanted = asyncio.Event()
+        self._stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._main: asyncio.Task[None] | None = None
+        self._workers: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin; called once, on the loop."""
+        self._loop = asyncio.get_running_loop()
+        self._spool.on_arrival(self.wake_from_thread)
+        self._main = asyncio.create_task(self._run(), name="dispatcher")
+
+    def wake(self) -> None:
+        """Look into the spool now; for callers on the loop."""
+        self._wanted.set()
+
+    def wake_from_thread(self) -> None:
+        """The same for callers in any thread, and harmless after the end."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: nobody is left to be woken
+                self._loop.call_soon_threadsafe(self._wanted.set)
+
+    def use_routes(self, routes: Routes) -> None:
+        """Take other routes for all that begins from now on."""
+        self._routes = routes
+
+    async def stop(self, grace: timedelta) -> None:
+        """Begin nothing more, let attempts end for `grace`, then break them off.
+
+        What was not settled is given back; it is due again at once, here or after a restart.
+        """
+        self._stopping = True
+        if self._main is not None:
+            self._main.cancel()
+            await asyncio.gather(self._main, return_exceptions=True)
+        self._give_back(self._lanes.take_all())
+        if self._workers:
+            _, late = await asyncio.wait(self._workers, timeout=grace.total_seconds())
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    # ---------------------------------------------------------------- inside
+
+    async def _run(self) -> None:
+        while True:
+            self._wanted.clear()
+            try:
+                look = await self._look()
+            except StorageError as error:
+                self._log(StoreFailed("spool", str(error)))
+                await asyncio.sleep(PAUSE_AFTER_TROUBLE_SECONDS)
+                continue
+            for work in look.works:
+                await self._place(work)
+            self._begin()
+            if not look.works:
+                await self._sleep(look.next_due)
+
+    async def _look(self) -> _Look:
+        """Ask the spool in a thread. If we are stopped meanwhile, what it gave is given back."""
+        asking = asyncio.create_task(asyncio.to_thread(self._ask, self._lanes.full_domains()))
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            with suppress(StorageError):
+                self._give_back((await asking).works)
+            raise
+
+    def _ask(self, full: set[str]) -> _Look:
+        now = self._now()
+        works = self._spool.take_due(now, TAKEN_AT_ONCE, full, each=TAKEN_EACH)
+        return _Look(works, None if works else self._spool.next_due(now))
+
+    async def _place(self, work: Work) -> None:
+        """Put a work into its lane, or back into the spool if that is full or closed."""
+        lane = self._lanes.lane(self._routes.find(work.destination).hop(work.destination))
+        if (trouble := lane.closed(self._now())) and not work.bounce:
+            await self._attempts.settle(work, dict.fromkeys(work.indices, _not_tried(trouble)))
+        elif lane.is_full:
+            lane.domains.add(work.destination)
+            self._give_back([work])
+        else:
+            lane.waiting.append(work)
+
+    def _begin(self) -> None:
+        if self._stopping:
+            return
+        for lane in self._lanes.to_begin():
+            work = lane.waiting.popleft()
+            lane.running += 1
+            task = asyncio.create_task(self._work(lane, work), name=f"delivery {work.id}")
+            self._workers.add(task)
+            task.add_done_callback(self._workers.discard)
+
+    async def _work(self, lane: Lane, work: Work) -> None:
+        """Make attempts in one lane as long as it has work."""
+        try:
+            while True:
+                await self._try(lane, work)
+                if self._stopping or not lane.waiting or lane.running > lane.allowed:
+                    return
+                work = lane.waiting.popleft()
+        finally:
+            lane.running -= 1
+            self.wake()
+
+    async def _try(self, lane: Lane, work: Work) -> None:
+        settled = False
+        try:
+            if (trouble := lane.closed(self._now())) and not work.bounce:
+                await self._attempts.settle(work, dict.fromkeys(work.indices, _not_tried(trouble)))
+            else:
+                route = self._routes.find(work.destination)
+                lane.note(await self._attempts.run(route, work), self._now())
+            settled = True
+        finally:
+            if not settled:
+                self._give_back([work])
+        if not lane.is_full:
+            self.wake()
+
+    async def _sleep(self, next_due: datetime | None) -> None:
+        """Wait until something arrives, a lane has room, or something becomes due."""
+        pause = LONGEST_SLEEP
+        if next_due is not None:
+            pause = max(timedelta(0), min(pause, next_due - self._now()))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause.total_seconds()):
+                await self._wanted.wait()
+
+    def _give_back(self, works: list[Work]) -> None:
+        for work in works:
+            self._spool.give_back(work)
+
+
+def _not_tried(trouble: Deferred) -> Deferred:
+    words = f"not tried now, because a moment ago: {trouble.words}"
+    return Deferred(trouble.status, words, trouble.host)

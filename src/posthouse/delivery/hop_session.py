@@ -1,0 +1,339 @@
+"""One SMTP session with one host of a next hop, from the greeting to QUIT."""
+
+import asyncio
+import ssl
+from enum import Enum
+from typing import Final
+
+from msgspec import Struct
+
+from posthouse.delivery.content import Content
+from posthouse.delivery.link import Address, Link, LinkError
+from posthouse.delivery.routes import SignIn, TlsWish
+from posthouse.mail.reply import Reply
+from posthouse.protocol.smtp.client import ClientConnection, Outgoing, PeerError
+from posthouse.protocol.smtp.client_events import (
+    ClientEvent,
+    Closed,
+    ContentWanted,
+    DataAnswered,
+    Extensions,
+    Greeted,
+    HelloAnswered,
+    RecipientAnswered,
+    SenderAnswered,
+    SignInAnswered,
+    TlsReady,
+    TlsRefused,
+    TransactionEnded,
+)
+from posthouse.wire.tls import TlsError
+
+MECHANISMS: Final = ("PLAIN", "LOGIN")
+
+
+class Timeouts(Struct, frozen=True):
+    """How long we wait for a host, in seconds (RFC 5321 §4.5.3.2, where `connect` is left open)."""
+
+    connect: float = 30.0
+    greeting: float = 300.0
+    hello: float = 300.0
+    handshake: float = 60.0
+    sender: float = 300.0
+    recipient: float = 300.0
+    data: float = 120.0
+    content_block: float = 180.0
+    content_end: float = 600.0
+
+
+class Terms(Struct, frozen=True):
+    """On what terms we talk to a host.
+
+    Attributes:
+        hello: Our name in EHLO.
+        tls: How well protected the session must be.
+        tls_from_start: TLS comes before the greeting.
+        plain: The earlier attempt to encrypt failed: do not try again now.
+        sign_in: What to sign in with.
+        other_than: A host that greets with this name is ourselves; "" does not look.
+    """
+
+    hello: str
+    tls: TlsWish = TlsWish.OPPORTUNISTIC
+    tls_from_start: bool = False
+    plain: bool = False
+    sign_in: SignIn | None = None
+    other_than: str = ""
+
+
+class Fault(Enum):
+    """What kind of trouble a host made before it could be given mail."""
+
+    HOST = "host"  # this host: another may do
+    TLS = "tls"  # only encryption failed: without it, it may do
+    LOOP = "loop"  # the host is ourselves
+
+
+class HostError(Exception):
+    """The host cannot be given mail now.
+
+    Attributes:
+        status: Enhanced status code, 4.x.x.
+        fault: What kind of trouble.
+    """
+
+    def __init__(self, status: str, words: str, fault: Fault = Fault.HOST) -> None:
+        super().__init__(words)
+        self.status = status
+        self.fault = fault
+
+
+class Sent(Struct, frozen=True):
+    """How a transaction went.
+
+    Attributes:
+        replies: The deciding reply of each recipient; None where there was none.
+        lost: Why the session ended in it, in plain words; "" if it did not.
+        ambiguous: It ended after the final dot: the host may have taken the message.
+        heard: The host answered anything at all.
+    """
+
+    replies: tuple[Reply | None, ...]
+    lost: str = ""
+    ambiguous: bool = False
+    heard: bool = True
+
+
+class HopSession:
+    """A session. Any error leaves it `over`.
+
+    Attributes:
+        host: ``name [address]``, as reports and logs show it.
+        over: Nothing more can be sent.
+        messages: Transactions asked for.
+    """
+
+    def __init__(self, link: Link, name: str, address: Address, timeouts: Timeouts) -> None:
+        self.host = f"{name} [{address}]"
+        self.over = False
+        self.messages = 0
+        self._name = name
+        self._address = address
+        self._link = link
+        self._core = ClientConnection()
+        self._timeouts = timeouts
+
+    @property
+    def extensions(self) -> Extensions:
+        """What the host offers."""
+        return self._core.extensions
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a kept session may be given another message."""
+        return not self.over and self._core.is_idle and not self._link.was_closed
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether its connection is closed, ours and theirs."""
+        return self.over and self._link.is_gone
+
+    # ---------------------------------------------------------------- opening
+
+    async def begin(self, terms: Terms, context: ssl.SSLContext) -> None:
+        """Greet, encrypt, sign in.
+
+        Raises:
+            HostError: If the host cannot be given mail on these terms.
+        """
+        try:
+            if terms.tls_from_start:
+                await self._shake_hands(context)
+            await self._greet(terms)
+            await self._hello(terms)
+            if not terms.tls_from_start and not terms.plain:
+                await self._encrypt(terms, context)
+            if terms.sign_in is not None:
+                await self._sign_in(terms.sign_in)
+        except (LinkError, PeerError) as error:
+            raise HostError("4.4.2", str(error)) from error
+
+    async def _greet(self, terms: Terms) -> None:
+        event = await self._next(self._timeouts.greeting, "the greeting")
+        if not isinstance(event, Greeted) or not event.reply.is_positive:
+            raise _refused(event, "4.3.2", "the greeting")
+        words = event.reply.text.split()
+        if terms.other_than and words and words[0].lower() == terms.other_than:
+            raise HostError("5.4.6", "the host is ourselves: mail loops back", Fault.LOOP)
+
+    async def _hello(self, terms: Terms) -> None:
+        self._core.hello(terms.hello)
+        event = await self._next(self._timeouts.hello, "EHLO")
+        if not isinstance(event, HelloAnswered) or not event.reply.is_positive:
+            raise _refused(event, "4.5.0", "EHLO")
+
+    async def _encrypt(self, terms: Terms, context: ssl.SSLContext) -> None:
+        must = terms.tls is not TlsWish.OPPORTUNISTIC
+        if not self.extensions.starttls:
+            if must:
+                raise HostError("4.7.10", "the host offers no TLS, and the route demands it")
+            return
+        self._core.start_tls()
+        event = await self._next(self._timeouts.hello, "STARTTLS")
+        if isinstance(event, TlsRefused) and not must:
+            return
+        if not isinstance(event, TlsReady):
+            raise _refused(event, "4.7.10", "STARTTLS", Fault.TLS)
+        await self._shake_hands(context)
+        self._core.tls_started()
+        await self._hello(terms)
+
+    async def _shake_hands(self, context: ssl.SSLContext) -> None:
+        try:
+            async with asyncio.timeout(self._timeouts.handshake):
+                await self._link.start_tls(context, self._name)
+        except TimeoutError:
+            raise HostError("4.7.10", "the TLS handshake took too long", Fault.TLS) from None
+        except (TlsError, LinkError) as error:
+            words = f"the TLS handshake failed: {error}"
+            raise HostError("4.7.10", words, Fault.TLS) from error
+
+    async def _sign_in(self, sign_in: SignIn) -> None:
+        """Never in the clear, unless it stays on this machine."""
+        if not self._link.is_encrypted and not self._address.is_loopback:
+            raise HostError("4.7.11", "no TLS with the smart host: the password was not sent")
+        self._core.sign_in(sign_in.user, sign_in.password, MECHANISMS)
+        event = await self._next(self._timeouts.hello, "AUTH")
+        if not isinstance(event, SignInAnswered) or not event.reply.is_positive:
+            raise _refused(event, "4.7.8", "signing in")
+
+    # ---------------------------------------------------------------- sending
+
+    async def send(self, outgoing: Outgoing, content: Content) -> Sent:
+        """Send a message; whatever goes wrong is told in the result."""
+        self.messages += 1
+        progress = _Progress(len(outgoing.recipients), self._timeouts)
+        try:
+            octets = content.whole() if content.is_small else None
+            self._core.send(outgoing, octets)
+            progress.whole_content = octets is not None
+            return await self._follow(progress, content)
+        except (LinkError, PeerError) as error:
+            self.over = True
+            return progress.interrupted(str(error))
+
+    async def _follow(self, progress: "_Progress", content: Content) -> Sent:
+        while True:
+            event = await self._next(progress.seconds, progress.waiting_for)
+            match event:
+                case TransactionEnded(replies=replies):
+                    return Sent(replies)
+                case ContentWanted():
+                    await self._stream(content)
+                    progress.content_is_out()
+                case Closed(reply=reply):
+                    self.over = True
+                    return progress.interrupted(_farewell(reply))
+                case _:
+                    progress.note(event)
+
+    async def _stream(self, content: Content) -> None:
+        async for block in content.blocks():
+            self._core.write_content(block)
+            await self._write()
+        self._core.end_content()
+
+    # ---------------------------------------------------------------- ending
+
+    def leave(self) -> None:
+        """Say QUIT without waiting for the answer, and close."""
+        if self.over or self._core.closed:
+            self._link.close()
+        else:
+            self._core.quit()
+            self._link.send_last(self._core.bytes_to_send())
+        self.over = True
+
+    async def wait_left(self) -> None:
+        """Return when the connection is closed, after `leave`."""
+        try:
+            await self._link.wait_closed()
+        except LinkError:
+            return
+
+    # ---------------------------------------------------------------- octets
+
+    async def _next(self, seconds: float, what: str) -> ClientEvent:
+        """The next event; a host that sends octets but never an answer gets no extra time."""
+        await self._write()
+        try:
+            async with asyncio.timeout(seconds):
+                while (event := self._core.next_event()) is None:
+                    await self._write()
+                    octets = await self._link.read()
+                    if octets:
+                        self._core.receive(octets)
+                    else:
+                        self._core.peer_closed()
+        except TimeoutError:
+            raise LinkError(f"no answer to {what} within {seconds:.0f} s") from None
+        await self._write()
+        return event
+
+    async def _write(self) -> None:
+        """What cannot be written may still have been answered: a reading will tell."""
+        if octets := self._core.bytes_to_send():
+            try:
+                await self._link.write(octets, seconds_each=self._timeouts.content_block)
+            except LinkError:
+                self.over = True
+
+
+class _Progress:
+    """How far a transaction has come, for time limits and for what is told when it breaks off."""
+
+    def __init__(self, recipients: int, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+        self._refused: dict[int, Reply] = {}
+        self._recipients = recipients
+        self._heard = self._dot = False
+        self.seconds, self.waiting_for = timeouts.sender, "MAIL"
+        self.whole_content = True
+
+    def note(self, event: ClientEvent) -> None:
+        """Remember an answer."""
+        self._heard = True
+        match event:
+            case SenderAnswered():
+                self.seconds, self.waiting_for = self._timeouts.recipient, "RCPT"
+            case RecipientAnswered(index=index, reply=reply):
+                if not reply.is_positive:
+                    self._refused[index] = reply
+                self.seconds = max(self._timeouts.data, self._timeouts.recipient)
+                self.waiting_for = "RCPT or DATA"
+            case DataAnswered(reply=reply):
+                if reply.is_positive and self.whole_content:
+                    self.content_is_out()
+            case _:
+                pass
+
+    def content_is_out(self) -> None:
+        """All of the content is written, the final dot included."""
+        self._dot = True
+        self.seconds, self.waiting_for = self._timeouts.content_end, "the final dot"
+
+    def interrupted(self, why: str) -> Sent:
+        """How it went when it broke off here."""
+        replies = tuple(self._refused.get(index) for index in range(self._recipients))
+        return Sent(replies, lost=why, ambiguous=self._dot, heard=self._heard)
+
+
+def _refused(event: ClientEvent, status: str, what: str, fault: Fault = Fault.HOST) -> HostError:
+    reply = getattr(event, "reply", None)
+    if isinstance(reply, Reply):
+        return HostError(status, f"{what} was refused: {reply}", fault)
+    return HostError("4.4.2", f"the host closed the connection instead of answering {what}", fault)
+
+
+def _farewell(reply: Reply | None) -> str:
+    return f"the host ended the session: {reply}" if reply else "the host closed the connection"

@@ -1,0 +1,60 @@
+"""When to try again, when to tell the sender, when to give up (RFC 5321 §4.5.4.1)."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from msgspec import Struct
+
+FIRST_PAUSE: Final = timedelta(minutes=15)
+LONGEST_PAUSE: Final = timedelta(hours=8)
+SPREAD_MAX: Final = 0.1
+
+
+class Patience(Struct, frozen=True):
+    """How long we try.
+
+    Attributes:
+        give_up_after: Age at which the sender gets a failure report. RFC 5321 wants 4-5 days.
+        tell_sender_after: Age at which the sender is told of the delay, once.
+        first_pause: After the first attempt; the pause then doubles.
+        longest_pause: It grows no further.
+    """
+
+    give_up_after: timedelta = timedelta(days=5)
+    tell_sender_after: timedelta = timedelta(hours=4)
+    first_pause: timedelta = FIRST_PAUSE
+    longest_pause: timedelta = LONGEST_PAUSE
+
+
+def next_attempt(
+    accepted: datetime, last: datetime, attempts: int, patience: Patience, *, spread: float
+) -> datetime | None:
+    """Return when to try next, or None when the message has expired.
+
+    The pause doubles up to the longest and is then varied by `spread`, so that messages which were
+    deferred together do not come back together. The last attempt is made when the message expires,
+    not a long pause earlier.
+
+    Args:
+        accepted: When we took responsibility. All times carry a zone.
+        last: End of the last attempt.
+        attempts: Attempts made so far, 1 or more.
+        patience: How long we try.
+        spread: Uniform in [-0.1, 0.1]; passed in, because this function is pure.
+
+    Returns:
+        A time after `last`, and not after the expiry.
+    """
+    assert attempts >= 1
+    assert -SPREAD_MAX <= spread <= SPREAD_MAX
+    expires = accepted + patience.give_up_after
+    if last >= expires:
+        return None
+    doublings = min(attempts - 1, 30)
+    pause = min(patience.first_pause * (1 << doublings), patience.longest_pause) * (1 + spread)
+    return min(last + pause, expires)
+
+
+def should_tell_sender(accepted: datetime, now: datetime, patience: Patience) -> bool:
+    """Return whether a message that still waits is old enough for a warning."""
+    return now - accepted >= patience.tell_sender_after

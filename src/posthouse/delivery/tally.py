@@ -1,0 +1,159 @@
+"""What an attempt's outcomes mean for the spool and for the sender: a function of its arguments."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from msgspec import Struct, structs
+
+from posthouse.delivery.outcomes import Deferred, Delivered, Expanded, Failed, Outcome
+from posthouse.delivery.retry import Patience, next_attempt, should_tell_sender
+from posthouse.mail.address import Mailbox
+from posthouse.mail.envelope import Notify, Recipient
+from posthouse.spool.records import Again, Ending, RecipientState, Result, Settled, Work
+
+KEPT_FOR_A_PERSON: timedelta = timedelta(days=3650)
+
+
+class Ended(Struct, frozen=True):
+    """One recipient after an attempt.
+
+    Attributes:
+        state: As it was before the attempt.
+        recipient: Its entry in the envelope.
+        outcome: How it ended; a message that has waited too long has failed.
+        result: The same as the spool keeps it.
+        forwards: Addresses that a copy goes on to.
+    """
+
+    state: RecipientState
+    recipient: Recipient
+    outcome: Outcome
+    result: Result
+    forwards: tuple[Mailbox, ...] = ()
+
+
+class Tally(Struct, frozen=True):
+    """All recipients of one work, and of whom the sender is to be told."""
+
+    work: Work
+    now: datetime
+    ended: tuple[Ended, ...]
+
+    @property
+    def results(self) -> dict[int, Result]:
+        """What `Spool.settle` wants."""
+        return {one.state.index: one.result for one in self.ended}
+
+    @property
+    def lost(self) -> tuple[Ended, ...]:
+        """Failed recipients, whether their sender wants to know or not."""
+        return tuple(one for one in self.ended if isinstance(one.outcome, Failed))
+
+    @property
+    def failures(self) -> tuple[Ended, ...]:
+        """Failed recipients whose sender wants to know; NOTIFY=NEVER is honoured."""
+        return tuple(one for one in self.lost if _wants(one.recipient, Notify.FAILURE))
+
+    @property
+    def delays(self) -> tuple[Ended, ...]:
+        """Recipients of whose delay the sender is told now, and only now."""
+        return tuple(
+            one
+            for one in self.ended
+            if isinstance(one.result, Again) and one.result.delay_told and not one.state.delay_told
+        )
+
+    @property
+    def successes(self) -> tuple[Ended, ...]:
+        """Recipients whose success was asked for and nobody else will report."""
+        return tuple(
+            one
+            for one in self.ended
+            if isinstance(one.outcome, Delivered | Expanded)
+            and Notify.SUCCESS in one.recipient.notify
+            and not (isinstance(one.outcome, Delivered) and one.outcome.reports)
+        )
+
+    def kept(self, why: str) -> "Tally":
+        """The same, but what failed stays in the spool, for a person to look at."""
+        return structs.replace(self, ended=tuple(self._kept(one, why) for one in self.ended))
+
+    def _kept(self, one: Ended, why: str) -> Ended:
+        if not isinstance(one.outcome, Failed):
+            return one
+        reply = f"{why}: {one.result.reply}"
+        result = Again(self.now + KEPT_FOR_A_PERSON, reply, one.result.host, delay_told=True)
+        return structs.replace(one, result=result)
+
+
+def tally(
+    work: Work,
+    outcomes: Mapping[int, Outcome],
+    now: datetime,
+    patience: Patience,
+    *,
+    spread: float,
+) -> Tally:
+    """Return what becomes of each recipient.
+
+    Args:
+        work: What was tried.
+        outcomes: For every recipient of `work`, by its place in the envelope.
+        now: End of the attempt.
+        patience: How long we try.
+        spread: See `retry.next_attempt`.
+    """
+    ended = [
+        _ended(work, state, outcomes[state.index], now, patience, spread)
+        for state in work.recipients
+    ]
+    return Tally(work, now, tuple(ended))
+
+
+def _ended(
+    work: Work,
+    state: RecipientState,
+    outcome: Outcome,
+    now: datetime,
+    patience: Patience,
+    spread: float,
+) -> Ended:
+    recipient, accepted = work.envelope.recipients[state.index], work.envelope.accepted
+    match outcome:
+        case Deferred():
+            due = next_attempt(accepted, now, state.attempts + 1, patience, spread=spread)
+            copies = outcome.forwarded
+            if due is None:
+                expired = Failed("5.4.7", outcome.words, outcome.host)
+                return Ended(state, recipient, expired, _settled(expired, work), copies)
+            told = state.delay_told or _tell(work, recipient, now, patience)
+            again = Again(due, outcome.words, outcome.host, delay_told=told)
+            return Ended(state, recipient, outcome, again, copies)
+        case Expanded():
+            return Ended(state, recipient, outcome, _settled(outcome, work), outcome.forwards)
+        case _:
+            return Ended(state, recipient, outcome, _settled(outcome, work))
+
+
+def _settled(outcome: Delivered | Expanded | Failed, work: Work) -> Settled:
+    match outcome:
+        case Delivered():
+            return Settled("delivered", outcome.words, outcome.host)
+        case Expanded():
+            return Settled("expanded", outcome.words)
+        case Failed():
+            kind: Ending = "bounced" if work.bounce else "failed"
+            return Settled(kind, outcome.words, outcome.host)
+
+
+def _tell(work: Work, recipient: Recipient, now: datetime, patience: Patience) -> bool:
+    return (
+        not work.envelope.reverse_path.is_null
+        and _wants(recipient, Notify.DELAY)
+        and should_tell_sender(work.envelope.accepted, now, patience)
+    )
+
+
+def _wants(recipient: Recipient, what: Notify) -> bool:
+    """Without NOTIFY a sender is told of failures and delays (RFC 3461 §4.1)."""
+    return not recipient.notify or what in recipient.notify
