@@ -68,8 +68,10 @@ class TlsPipe:
         if not self.handshake_done:
             self._unsent.append(octets)
             return
+        rest = memoryview(octets)
         try:
-            self._tls.write(octets)  # on memory it always takes all
+            while rest:  # `write` may take a single record of 16 KiB
+                rest = rest[self._tls.write(rest) :]
         except ssl.SSLError as error:
             raise _error(error) from error
 

@@ -3,6 +3,7 @@
 Refusals by policy are not here: they have a reason, and `policy.reasons` holds their words.
 """
 
+from base64 import b64encode
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -54,6 +55,7 @@ MAIL_FIRST: Final = Reply(503, "5.5.1", "Say MAIL first")
 RECIPIENT_FIRST: Final = Reply(503, "5.5.1", "No recipient was accepted: say RCPT first")
 TRANSACTION_OPEN: Final = Reply(503, "5.5.1", "A mail transaction is open: end it or say RSET")
 CHUNKS_OPEN: Final = Reply(503, "5.5.1", "BDAT has begun: end it with LAST or say RSET")
+BINARY_BY_CHUNKS: Final = Reply(503, "5.5.1", "BINARYMIME content comes by BDAT")  # RFC 3030 §3
 
 # ------------------------------------------------------------------------------- extensions
 
@@ -102,6 +104,11 @@ _TEXT_SIGNS_MAX: Final = 300  # keeps every line below 512 octets whatever a pee
 def ready(hostname: str) -> Reply:
     """The greeting. The name comes first and ESMTP follows (RFC 5321 §4.2)."""
     return Reply(220, "", f"{hostname} ESMTP Posthouse")
+
+
+def challenge(octets: bytes) -> Reply:
+    """What a SASL mechanism asks next (RFC 4954 §4)."""
+    return Reply(334, "", b64encode(octets).decode())
 
 
 def bad_sender(why: str) -> Reply:

@@ -16,18 +16,14 @@ from posthouse.protocol.smtp.events import (
     ContentEnded,
     DataRequested,
     Event,
-    ExpandReceived,
     HelloReceived,
-    HelpReceived,
     MailReceived,
-    NoopReceived,
     QuitReceived,
     RecipientReceived,
     ResetReceived,
     SaslResponse,
     SignInBroken,
     TlsRequested,
-    VerifyReceived,
 )
 from posthouse.protocol.smtp.offer import (
     SASL_LINE_OCTETS_MAX,
@@ -42,6 +38,7 @@ from posthouse.protocol.smtp.parsing import (
     parse_chunk,
     text_of,
 )
+from posthouse.protocol.smtp.patience import Patience
 from posthouse.protocol.smtp.states import AFTER, Phase, Verb
 
 __all__ = ["Offer", "ServerConnection", "SessionLimits"]
@@ -60,17 +57,6 @@ _VERB_OF: Final[Mapping[type, Verb]] = {
     AuthRequested: Verb.AUTH,
     SaslResponse: Verb.AUTH,
 }
-_IDLE: Final = frozenset(
-    {
-        HelloReceived,
-        AuthRequested,
-        ResetReceived,
-        NoopReceived,
-        HelpReceived,
-        VerifyReceived,
-        ExpandReceived,
-    }
-)
 _FAULTS: Final[Mapping[LineFault, Reply]] = {
     LineFault.TOO_LONG: replies.LINE_TOO_LONG,
     LineFault.BARE_NEWLINE: replies.BARE_NEWLINE,
@@ -115,8 +101,7 @@ class ServerConnection:
         self._awaiting: Event | None = None
         self._content: ContentFlow | None = None
         self._swallow_octets = 0  # of a refused BDAT
-        self._errors = 0
-        self._idle_commands = 0
+        self._patience = Patience(self._limits)
         self._mail: MailReceived | None = None
 
     @property
@@ -178,7 +163,10 @@ class ServerConnection:
             else:
                 event = self._next_command()
             if event is not None:
-                return event if type(event) is ContentArrived else self._counted(event)
+                if type(event) is ContentArrived:
+                    return event
+                self._awaiting = self._patience.count(event)
+                return self._awaiting
             if self.phase is phase:  # else BDAT has moved on without an event
                 return None
         return None
@@ -234,7 +222,7 @@ class ServerConnection:
             return
         if verb is Verb.CONTENT_END:
             if reply.is_positive:
-                self._errors = self._idle_commands = 0
+                self._patience.restore()
         elif not reply.is_positive:
             return
         assert verb is not Verb.DATA or reply.code == 354, "DATA is answered by 354 or refused"
@@ -255,9 +243,8 @@ class ServerConnection:
             self._lines.forget()
 
     def _new_content(self) -> ContentFlow:
-        binary = self._mail is not None and self._mail.body == "BINARYMIME"
         surplus = self._limits.surplus_octets_max
-        return ContentFlow(self.offer.size_octets_max, surplus, binary=binary)
+        return ContentFlow(self.offer.size_octets_max, surplus, binary=self._is_binary)
 
     # ---------------------------------------------------------------- commands
 
@@ -281,8 +268,10 @@ class ServerConnection:
     def _refused(self, reply: Reply, line: bytes) -> CommandRefused:
         if self.phase is Phase.SIGNING_IN:
             return SignInBroken(reply)  # the line may hold a password
-        is_auth = line[:4].upper() == b"AUTH"
-        return CommandRefused(reply, line[: 4 if is_auth else SHOWN_OCTETS_MAX])
+        verb = line[:4].upper()
+        # What follows AUTH, and a line that is no command, may be a password gone astray.
+        is_safe = verb != b"AUTH" and reply != replies.UNKNOWN_COMMAND
+        return CommandRefused(reply, line[:SHOWN_OCTETS_MAX] if is_safe else verb)
 
     def _command(self, line: bytes) -> Event | None:
         text = text_of(line)
@@ -303,14 +292,20 @@ class ServerConnection:
         if command.verb is Verb.AUTH and self.signed_in:
             raise CommandError(replies.AUTH_TWICE)
         event = command.parse(argument, self.offer)
-        if isinstance(event, RecipientReceived):
-            self._check_ascii(argument)
+        self._check_with_mail(event, argument)
         return event
 
-    def _check_ascii(self, argument: str) -> None:
-        """Refuse a non-ASCII RCPT in a transaction without SMTPUTF8 (RFC 6531 §3.5)."""
-        if not argument.isascii() and not (self._mail and self._mail.smtputf8):
-            raise CommandError(replies.NEEDS_SMTPUTF8)
+    def _check_with_mail(self, event: Event, argument: str) -> None:
+        """Refuse what the parameters of MAIL do not allow."""
+        if isinstance(event, DataRequested) and self._is_binary:  # RFC 3030 §3
+            raise CommandError(replies.BINARY_BY_CHUNKS)
+        utf8 = self._mail is not None and self._mail.smtputf8
+        if isinstance(event, RecipientReceived) and not (utf8 or argument.isascii()):
+            raise CommandError(replies.NEEDS_SMTPUTF8)  # RFC 6531 §3.5
+
+    @property
+    def _is_binary(self) -> bool:
+        return self._mail is not None and self._mail.body == "BINARYMIME"
 
     def _why_not_now(self, verb: Verb) -> Reply:
         if self.phase is Phase.CONNECTED:
@@ -330,19 +325,6 @@ class ServerConnection:
         if line == b"*":
             raise CommandError(replies.AUTH_CANCELLED)
         return SaslResponse(decode_base64(line))
-
-    def _counted(self, event: Event) -> Event:
-        """Count errors and idle commands; one too many becomes `ConnectionAbused`."""
-        if isinstance(event, CommandRefused):
-            self._errors += 1
-            if self._errors > self._limits.errors_max:
-                event = ConnectionAbused(replies.TOO_MANY_ERRORS, "too many refused commands")
-        elif type(event) in _IDLE:
-            self._idle_commands += 1
-            if self._idle_commands > self._limits.idle_commands_max:
-                event = ConnectionAbused(replies.TOO_MANY_IDLE_COMMANDS, "commands without mail")
-        self._awaiting = event
-        return event
 
     # ---------------------------------------------------------------- content
 

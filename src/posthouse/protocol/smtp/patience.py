@@ -1,0 +1,59 @@
+"""How many errors and idle commands a session bears before it is ended with 421."""
+
+from typing import Final
+
+from posthouse.protocol.smtp import replies
+from posthouse.protocol.smtp.events import (
+    AuthRequested,
+    CommandRefused,
+    ConnectionAbused,
+    Event,
+    ExpandReceived,
+    HelloReceived,
+    HelpReceived,
+    NoopReceived,
+    ResetReceived,
+    VerifyReceived,
+)
+from posthouse.protocol.smtp.offer import SessionLimits
+
+_IDLE: Final = frozenset(
+    {
+        HelloReceived,
+        AuthRequested,
+        ResetReceived,
+        NoopReceived,
+        HelpReceived,
+        VerifyReceived,
+        ExpandReceived,
+    }
+)
+# A client that pipelines says RCPT and DATA before it knows that MAIL or all RCPT are refused
+# (RFC 2920 §3.1); these refusals follow from the first and are no errors of their own.
+_FOLLOWING: Final = frozenset({replies.MAIL_FIRST, replies.RECIPIENT_FIRST})
+
+
+class Patience:
+    """Counts since the last accepted message."""
+
+    def __init__(self, limits: SessionLimits) -> None:
+        self._limits = limits
+        self._errors = 0
+        self._idle_commands = 0
+
+    def restore(self) -> None:
+        """A message was accepted: count from zero again."""
+        self._errors = self._idle_commands = 0
+
+    def count(self, event: Event) -> Event:
+        """Return the event, or `ConnectionAbused` in its place when it is one too many."""
+        refused = isinstance(event, CommandRefused)
+        if isinstance(event, CommandRefused) and event.reply not in _FOLLOWING:
+            self._errors += 1
+            if self._errors > self._limits.errors_max:
+                return ConnectionAbused(replies.TOO_MANY_ERRORS, "too many refused commands")
+        elif refused or type(event) in _IDLE:
+            self._idle_commands += 1
+            if self._idle_commands > self._limits.idle_commands_max:
+                return ConnectionAbused(replies.TOO_MANY_IDLE_COMMANDS, "commands without mail")
+        return event
