@@ -151,8 +151,8 @@ EXPLANATIONS: Final = {
     "C064": "deliver_via leads back to this server: mail would run in circles.",
     "C065": "A catch_all is a mailbox here; mail for other servers is forwarded by an alias.",
     "C066": "Mail to postmaster must be kept here, so that it can be read when nothing else works.",
-    "C070": "A [[test]] says what the rules must decide, and they decide otherwise. Either the rules"
-    " are wrong or the expectation is; the server does not start before they agree.",
+    "C070": "A [[test]] says what the rules must decide, and they decide otherwise. Either the"
+    " rules are wrong or the expectation is; the server does not start before they agree.",
     "W101": "The entry has closed itself; it can be taken out of the file.",
     "W102": "The entry closes within seven days. Who still needs it should hear of it now.",
     "W103": "A network this wide holds many strangers. Narrow it, or say why in `because`.",

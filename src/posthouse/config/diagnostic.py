@@ -1,6 +1,6 @@
 """What is wrong with a configuration, and how it is shown: like rustc, with the line itself."""
 
-import re
+import textwrap
 import unicodedata
 from collections.abc import Iterable
 from enum import Enum
@@ -9,12 +9,8 @@ from typing import Final
 from msgspec import Struct
 
 _SHOWN_COLUMNS_MAX: Final = 160
+_HELP_COLUMNS_MAX: Final = 90
 _TAB: Final = "    "
-# C0 and C1 controls, and what reorders or hides text on a terminal (Unicode Bidi controls).
-_UNSHOWABLE: Final = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
-)
-_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
 
 class Severity(Enum):
@@ -82,11 +78,15 @@ def _render_one(diagnostic: Diagnostic, lines: list[str], name: str) -> str:
     else:
         shown.append(f"{margin}--> {name}")
     first = "help: "
-    for line in diagnostic.help.split("\n") if diagnostic.help else ():
+    for line in _help_lines(diagnostic.help):
         shown.append(f"{margin} = {first}{showable(line)}")
         first = "      "
     shown.append(f"{margin} = more: posthouse explain {diagnostic.code}")
     return "\n".join(shown) + "\n"
+
+
+def _help_lines(words: str) -> list[str]:
+    return [each for line in words.split("\n") for each in textwrap.wrap(line, _HELP_COLUMNS_MAX)]
 
 
 def _underline(line: str, diagnostic: Diagnostic) -> tuple[str, str]:
@@ -104,9 +104,14 @@ def _underline(line: str, diagnostic: Diagnostic) -> tuple[str, str]:
 
 
 def showable(text: str) -> str:
-    """Return the text on one line, with everything a terminal might obey written out."""
-    text = _SURROGATE.sub("\ufffd", text.replace("\t", _TAB))
-    return _UNSHOWABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    """Return the text on one line, with everything a terminal might obey or hide written out.
+
+    That is whatever Unicode does not call printable: controls, marks that reorder text, odd spaces.
+    """
+    text = text.replace("\t", _TAB)
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in text)
 
 
 def _columns(text: str) -> int:

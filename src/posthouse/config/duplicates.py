@@ -9,6 +9,7 @@ from posthouse.config.catalogue import finding
 from posthouse.config.diagnostic import Diagnostic
 from posthouse.config.spans import Path, Spans
 from posthouse.config.values import Endpoint, read_domain, read_endpoint
+from posthouse.config.words import quoted
 
 _ALL = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised, not opened
 
@@ -34,7 +35,7 @@ def _domains(raw: dict[str, Any], spans: Spans) -> Iterator[Diagnostic]:
         except PydanticCustomError:
             continue
         if domain in seen:
-            message = f"{written!a} and {seen[domain]!a} are one domain"
+            message = f"{quoted(written)} and {quoted(seen[domain])} are one domain"
             yield _twice(
                 "same-domain", message, spans, ("domains", written), ("domains", seen[domain])
             )
@@ -78,5 +79,7 @@ def _checks(raw: dict[str, Any], spans: Spans) -> Iterator[Diagnostic]:
             continue
         path: Path = ("screening", number, "name")
         if name in seen:
-            yield _twice("same-name", f"two checks are called {name!a}", spans, path, seen[name])
+            yield _twice(
+                "same-name", f"two checks are called {quoted(name)}", spans, path, seen[name]
+            )
         seen.setdefault(name, path)

@@ -21,7 +21,8 @@ _DOORS: Final = """\
 
 [[may_relay]]
 who = "signed-in"
-
+"""
+_POP_WINDOW: Final = """\
 [[may_relay]]                       # fetched mail by POP3 from the same address a moment ago
 who    = "pop-window"
 window = "15 min"
@@ -69,6 +70,7 @@ def initial_text(
         "".join(_listener(name, place) for name, place in listen.items()) or _usual_listeners(),
         _heading("who may relay"),
         _DOORS,
+        _POP_WINDOW if not listen or {"pop3", "pop3s"} & set(listen) else "",
         _networks(networks),
         _heading("who may write as whom"),
         _IDENTITY,

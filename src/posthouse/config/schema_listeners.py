@@ -36,12 +36,14 @@ class Domain(Section):
                 "deliver-via",
                 "deliver_via must name a server: the exchanger of this domain is this server",
                 'write deliver_via = "smtp://mx.example.com:25", or leave it out to keep mail here',
+                key="deliver_via",
             )
         if self.deliver_via and self.catch_all:
             raise fault(
                 "together",
                 "catch_all and deliver_via exclude each other",
                 "the server behind deliver_via knows its own addresses: leave catch_all out",
+                key="catch_all",
             )
         return self
 
@@ -62,6 +64,7 @@ class Tls(Section):
                 "together",
                 f"certificate and key belong together, {missing} is missing",
                 f'add {missing} = "/etc/posthouse/{missing}.pem"',
+                key="certificate" if self.certificate else "key",
             )
         return self
 

@@ -22,6 +22,7 @@ from posthouse.config.values import (
     ViaKind,
     fault,
 )
+from posthouse.config.words import quoted
 
 
 class Security(Enum):
@@ -45,6 +46,7 @@ def _sign_in_needs_host(sign_in: SmartHostSignIn | None, via: Via) -> None:
             "together",
             f"sign_in needs a smart host, but via is {via}",
             'write via = "smtp://relay.example.com:587", or leave sign_in out',
+            key="sign_in",
         )
 
 
@@ -107,6 +109,7 @@ class Outbound(Section):
                 "together",
                 "from_addresses has two addresses of one kind",
                 "one IPv4 and one IPv6 address at most",
+                key="from_addresses",
             )
         return self
 
@@ -150,9 +153,12 @@ class Screening(Section):
         if self.ask.partition(":")[0] in ("clamd", "rspamd", "milter", "spamd"):
             raise fault(
                 "not-yet",
-                f"{self.ask!a} is not in this version",
+                f"{quoted(self.ask)} is not in this version",
                 "this version asks gtube and recipient-budget",
+                key="ask",
             )
         if self.ask not in known:
-            raise fault("ask", f"{self.ask!a} is no check", "ask gtube or recipient-budget")
+            raise fault(
+                "ask", f"{quoted(self.ask)} is no check", "ask gtube or recipient-budget", "ask"
+            )
         return self

@@ -10,6 +10,7 @@ from pydantic.json_schema import WithJsonSchema
 from posthouse.config.section import Section, meaning
 from posthouse.config.units import parse_duration, parse_rate, parse_size
 from posthouse.config.values import Count, Duration, FilePath, Rate, Size, Text, fault, text_of
+from posthouse.config.words import nearest, quoted
 from posthouse.policy.reasons import Reason
 
 # What a wording may say; sessions.wording fills them, each may be empty.
@@ -87,7 +88,9 @@ def read_reason(value: object) -> Reason:
     try:
         return Reason(text)
     except ValueError:
-        raise fault("reason", f"there is no reason {text!a}", "see `posthouse reasons`") from None
+        near = nearest(text, [each.value for each in Reason])
+        words = f'did you mean "{near}"?' if near else "see `posthouse reasons`"
+        raise fault("reason", f"there is no reason {quoted(text)}", words) from None
 
 
 WordingText = Annotated[str, PlainValidator(read_wording), WithJsonSchema({"type": "string"})]

@@ -19,6 +19,7 @@ from posthouse.config.values import (
     read_address,
     text_of,
 )
+from posthouse.config.words import nearest, quoted
 from posthouse.mail.address import Mailbox
 from posthouse.policy.decision import Verdict
 from posthouse.policy.reasons import Reason
@@ -44,11 +45,14 @@ def read_expectation(value: object) -> Expectation:
     try:
         expected = Verdict(verdict)
     except ValueError:
-        raise fault("expect", f"{verdict!a} is no verdict", _HELP) from None
+        raise fault("expect", f"{quoted(verdict)} is no verdict", _HELP) from None
     try:
         return Expectation(expected, Reason(reason.strip()) if reason.strip() else None)
     except ValueError:
-        raise fault("expect", f"there is no reason {reason.strip()!a}", _HELP) from None
+        near = nearest(reason.strip(), [each.value for each in Reason])
+        words = f'did you mean "{verdict} {near}"?' if near else _HELP
+        message = f"there is no reason {quoted(reason.strip())}"
+        raise fault("expect", message, words) from None
 
 
 def read_sender(value: object) -> Mailbox | None:

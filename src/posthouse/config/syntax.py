@@ -34,6 +34,7 @@ _WORDS: Final = (
     ("Invalid date", "there is no such date or time", "write 2026-06-30 or 2026-06-30T18:00:00Z"),
     ("Unbalanced", "quotes are missing", ""),
 )
+_LISTS_OF_TABLES: Final = ("[may_relay]", "[outbound.route]", "[screening]", "[test]")
 _TWICE: Final = ("Cannot", "Duplicate", "Can't")
 
 
@@ -82,10 +83,10 @@ def _in_our_words(problem: str, text: str) -> Diagnostic:
         line, column = int(place[1]), int(place[2])
     if problem.startswith(_TWICE):
         return _written_twice(line, lines)
-    message, words = "this is no TOML", ""
-    for begin, ours, advice in _WORDS:
-        if problem.startswith(begin):
-            message, words = ours, advice
+    message, words = next(
+        ((ours, advice) for begin, ours, advice in _WORDS if problem.startswith(begin)),
+        ("this is no TOML", ""),
+    )
     source = lines[line - 1] if line <= len(lines) else ""
     bare = _RIGHT_SIDE.match(source)
     if bare and words is _QUOTES:
@@ -110,7 +111,7 @@ def _written_twice(line: int, lines: list[str]) -> Diagnostic:
         (number for number, each in enumerate(lines[: line - 1], 1) if _begins(each, written)), 0
     )
     words = f"it stands in line {first} already" if first else "put everything about it together"
-    if written.startswith("[") and not written.startswith("[["):
+    if written in _LISTS_OF_TABLES:
         words += f"; a list of tables has two brackets: [{written}]"
     column = len(source) - len(source.lstrip()) + 1
     message = "this key or table is in the file twice, or is a value and a table at once"

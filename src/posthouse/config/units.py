@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from typing import Final
 
+from posthouse.config.words import quoted
 from posthouse.policy.rules import Budget
 
 DURATION_MAX: Final = timedelta(days=36_500)
@@ -21,7 +22,7 @@ _SIZES: Final = {
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
 }  # fmt: skip
 _NUMBER_AND_UNIT: Final = re.compile(r"([0-9]{1,15}) ?([A-Za-z]+)")
-_RATE: Final = re.compile(r"([0-9]{1,15}) +per +(?:([0-9]{1,9}) ?)?([A-Za-z]+)")
+_RATE: Final = re.compile(r"([0-9]{1,15}) +per +(?:([0-9]{1,15}) ?)?([A-Za-z]+)")
 _SLIPS: Final = {"m": "min", "mins": "min", "hr": "h", "hrs": "h", "d": "days", "w": "weeks"}
 _WRITTEN: Final = ((604_800, "weeks"), (86_400, "days"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -48,10 +49,10 @@ def parse_duration(value: object) -> timedelta:
         raise UnitError("this is no duration", 'write it as text with a unit, such as "30 min"')
     found = _NUMBER_AND_UNIT.fullmatch(value.strip())
     if not found or found[2].lower() not in _DURATIONS:
-        raise UnitError(f"{value!a} is no duration", _duration_help(value))
+        raise UnitError(f"{quoted(value)} is no duration", _duration_help(value))
     seconds = int(found[1]) * _DURATIONS[found[2].lower()]
     if not 0 < seconds <= DURATION_MAX.total_seconds():
-        raise UnitError(f"{value!a} is out of range", "a duration is from 1 s to 36500 days")
+        raise UnitError(f"{quoted(value)} is out of range", "a duration is from 1 s to 36500 days")
     return timedelta(seconds=seconds)
 
 
@@ -87,10 +88,10 @@ def parse_size(value: object) -> int:
     found = _NUMBER_AND_UNIT.fullmatch(value.strip())
     unit = _size_unit(found[2]) if found else ""
     if not found or not unit:
-        raise UnitError(f"{value!a} is no size", _size_help(value))
+        raise UnitError(f"{quoted(value)} is no size", _size_help(value))
     octets = int(found[1]) * _SIZES[unit]
     if not 0 < octets <= COUNT_MAX:
-        raise UnitError(f"{value!a} is out of range", "a size is from 1 B to 1000 TB")
+        raise UnitError(f"{quoted(value)} is out of range", "a size is from 1 B to 1000 TB")
     return octets
 
 
@@ -128,10 +129,12 @@ def parse_rate(value: object) -> Budget:
         raise UnitError("this is no rate", 'write it as text, such as "500 per hour"')
     found = _RATE.fullmatch(value.strip())
     if not found or found[3].lower() not in _DURATIONS:
-        raise UnitError(f"{value!a} is no rate", _rate_help(value))
+        raise UnitError(f"{quoted(value)} is no rate", _rate_help(value))
     period = parse_duration(f"{found[2] or 1} {found[3]}")
     if int(found[1]) < 1:
-        raise UnitError(f"{value!a} allows nothing", 'write a number from 1, such as "1 per hour"')
+        raise UnitError(
+            f"{quoted(value)} allows nothing", 'write a number from 1, such as "1 per hour"'
+        )
     return Budget(int(found[1]), period)
 
 

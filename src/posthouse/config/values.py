@@ -13,6 +13,7 @@ from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from posthouse.config import units
+from posthouse.config.words import quoted
 from posthouse.mail.address import AddressError, Mailbox, parse_domain, parse_mailbox
 from posthouse.policy.networks import Network, NetworkError, parse_networks
 from posthouse.policy.rules import Budget
@@ -24,9 +25,14 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _EVERYBODY: Final = "no entry may cover everybody; strangers reach your own domains without any"
 
 
-def fault(kind: str, message: str, help: str = "") -> PydanticCustomError:  # noqa: A002 - as in `Diagnostic`
-    """Return the error for a value; `kind` is its key in `catalogue.CODES`."""
-    return PydanticCustomError(kind, "{message}", {"message": message, "help": help})
+def fault(
+    kind: str,
+    message: str,
+    help: str = "",  # noqa: A002 - as in `Diagnostic`
+    key: str = "",
+) -> PydanticCustomError:
+    """Return the error for a value, or for a `key` in a table; `kind` is in `catalogue.CODES`."""
+    return PydanticCustomError(kind, "{message}", {"message": message, "help": help, "key": key})
 
 
 def text_of(value: object) -> str:
@@ -111,10 +117,10 @@ def read_domain(value: object) -> str:
     """Return a domain name in its compared form: lower-case A-labels."""
     text = text_of(value)
     if text.startswith(("*", "[")):
-        raise fault("domain", f"{text!a} is no domain name", "name each domain: example.com")
+        raise fault("domain", f"{quoted(text)} is no domain name", "name each domain: example.com")
     if "@" in text:
         raise fault(
-            "domain", f"{text!a} is an address", f'did you mean "{text.rpartition("@")[2]}"?'
+            "domain", f"{quoted(text)} is an address", f'did you mean "{text.rpartition("@")[2]}"?'
         )
     try:
         return parse_domain(text.removesuffix("."))
@@ -128,7 +134,8 @@ def read_address(value: object) -> Mailbox:
     try:
         return parse_mailbox(text)
     except AddressError as problem:
-        raise fault("address", str(problem), "an address looks like name@example.com") from None
+        words = "" if "looks like" in str(problem) else "an address looks like name@example.com"
+        raise fault("address", str(problem), words) from None
 
 
 def read_pattern(value: object) -> str:
@@ -162,14 +169,14 @@ def read_network(value: object) -> NetworkText:
     """Return the networks that an address, CIDR network or first-last range means."""
     text = text_of(value).strip()
     if text.lower() in ("*", "all", "any", "everybody", "everyone"):
-        raise fault("everybody", f"{text!a} is no network", _EVERYBODY)
+        raise fault("everybody", f"{quoted(text)} is no network", _EVERYBODY)
     try:
         networks = parse_networks(text)
     except NetworkError as problem:
         words, _, hint = str(problem).partition(": ")
         raise fault("network", words, hint) from None
     if any(network.prefixlen == 0 for network in networks):
-        raise fault("everybody", f"{text!a} covers every address there is", _EVERYBODY)
+        raise fault("everybody", f"{quoted(text)} covers every address there is", _EVERYBODY)
     return NetworkText(text, networks)
 
 
@@ -179,7 +186,7 @@ def read_client(value: object) -> str:
     try:
         return str(ip_address(text))
     except ValueError:
-        raise fault("client", f"{text!a} is no IP address", 'write "198.51.100.7"') from None
+        raise fault("client", f"{quoted(text)} is no IP address", 'write "198.51.100.7"') from None
 
 
 def read_endpoint(value: object) -> Endpoint:
@@ -201,9 +208,11 @@ def _endpoint(value: object, *, default_port: int | None) -> Endpoint:
     try:
         address = ip_address(host)
     except ValueError:
-        raise fault("endpoint", f"{text!a} is no IP address with a port", help_words) from None
+        raise fault(
+            "endpoint", f"{quoted(text)} is no IP address with a port", help_words
+        ) from None
     if not (port.isascii() and port.isdigit() and int(port[:9]) <= 65_535):
-        raise fault("endpoint", f"{text!a} has no port from 0 to 65535", help_words)
+        raise fault("endpoint", f"{quoted(text)} has no port from 0 to 65535", help_words)
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     return Endpoint(str(address), int(port))
@@ -228,11 +237,11 @@ def read_via(value: object) -> Via:
     scheme, mark, rest = text.partition("://")
     help_words = 'write "mx", "smtp://host:25", "smtps://host:465" or "capture"'
     if not mark or scheme not in ("smtp", "smtps"):
-        raise fault("via", f"{text!a} is no way for mail to go", help_words)
+        raise fault("via", f"{quoted(text)} is no way for mail to go", help_words)
     host, port = _split_port(rest.removesuffix("/"))
     port = port or ("465" if scheme == "smtps" else "25")
     if not (port.isascii() and port.isdigit() and 1 <= int(port[:9]) <= 65_535):
-        raise fault("via", f"{text!a} has no port from 1 to 65535", help_words)
+        raise fault("via", f"{quoted(text)} has no port from 1 to 65535", help_words)
     return Via(ViaKind(scheme), _host(host, text, help_words), int(port))
 
 
@@ -244,7 +253,7 @@ def _host(host: str, text: str, help_words: str) -> str:
     try:
         return parse_domain(host.removesuffix("."))
     except AddressError:
-        raise fault("via", f"{text!a} names no host", help_words) from None
+        raise fault("via", f"{quoted(text)} names no host", help_words) from None
 
 
 def read_end(value: object) -> date | datetime:
@@ -287,7 +296,9 @@ def read_name(value: object) -> str:
     """Return the name of a listener."""
     text = text_of(value)
     if not _NAME.fullmatch(text):
-        raise fault("name", f"{text!a} is no name", "use letters, digits, - and _, such as devices")
+        raise fault(
+            "name", f"{quoted(text)} is no name", "use letters, digits, - and _, such as devices"
+        )
     return text
 
 
@@ -339,7 +350,5 @@ Until = Annotated[date | datetime, PlainValidator(read_end), _TEXT, _schema("str
 Moment = Annotated[
     datetime, PlainValidator(read_moment), _TEXT, _schema("string", "2026-06-30T12:00:00Z")
 ]
-FilePath = Annotated[
-    str, PlainValidator(read_path), _schema("string", "/etc/posthouse/example.pem")
-]
+FilePath = Annotated[str, PlainValidator(read_path), _schema("string", "/etc/posthouse/file.pem")]
 Name = Annotated[str, PlainValidator(read_name), _schema("string", "submission")]

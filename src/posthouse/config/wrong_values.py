@@ -14,7 +14,7 @@ from posthouse.config.catalogue import finding
 from posthouse.config.diagnostic import Diagnostic
 from posthouse.config.spans import Path, Span, Spans
 from posthouse.config.values import kind_of
-from posthouse.config.words import either, nearest
+from posthouse.config.words import either, nearest, quoted
 
 _QUOTED: Final = re.compile(r"'([^']*)'")
 _SECRETS: Final = ("password", "passwd", "secret", "passphrase", "token")
@@ -28,17 +28,23 @@ def diagnose(errors: Iterable[ErrorDetails], spans: Spans) -> list[Diagnostic]:
     """Return a diagnostic for each error."""
     errors = list(errors)
     deeper = {each["loc"][:end] for each in errors for end in range(len(each["loc"]))}
+    meant = {_meant(each["loc"]) for each in errors if each["type"] == "extra_forbidden"}
     found = []
     for error in errors:
         if error["type"] == "too_short" and error["loc"] in deeper:
             continue  # pydantic counts only the entries that are right
+        if error["type"] == "missing" and error["loc"] in meant:
+            continue  # it is there, misspelt
         place = follow(error["loc"])
         kind, message, words = _in_our_words(error, place)
-        found.append(finding(kind, message, _span(error["type"], place, spans), words))
+        found.append(finding(kind, message, _span(error, place, spans), words))
     return found
 
 
-def _span(kind: str, place: Place, spans: Spans) -> Span:
+def _span(error: ErrorDetails, place: Place, spans: Spans) -> Span:
+    kind = error["type"]
+    if key := error.get("ctx", {}).get("key"):
+        return spans.value((*place.path, key))
     if place.in_key or kind == "extra_forbidden":
         return spans.key(place.path)
     if kind == "missing":
@@ -91,7 +97,10 @@ def _wrong_kind(kind: str, value: object, place: Place, context: dict[str, Any])
         limit = context.get("ge", context.get("le"))
         return kind, f"{_shown(value)} is out of range", f"{key} is {least} {limit:,}"
     if kind == "too_short":
-        return kind, f"{key} is empty", f"name one at least, or leave {key} out for its default"
+        parent = follow(place.path[:-1]).section
+        needed = parent is not None and keys_of(parent)[key].is_required()
+        words = "" if needed else f", or leave {key} out for its default"
+        return kind, f"{key} is empty", f"name one at least{words}"
     return "other", f"{this}, which {key or 'this table'} cannot be", ""
 
 
@@ -103,7 +112,7 @@ def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return f'"{value[:_SHOWN_MAX]}"'
+        return quoted(value)
     return str(value)[:_SHOWN_MAX]
 
 
@@ -148,19 +157,30 @@ def _unknown_key(loc: Path) -> Finding:
     heading = _heading(parent.path)
     known = list(keys_of(parent.section)) if parent.section else []
     where = f"in [{heading}]" if heading else "at the top of the file"
-    if secret := next((f"{each}_file" for each in _SECRETS if key.lower() == each), ""):
-        named = secret if secret in known else next((e for e in known if e.endswith("_file")), "")
-        if named:
-            words = f'put it alone into a file and write {named} = "/run/secrets/name"'
-            return "secret", f"{key} would stand in this file: secrets never do", words
+    near = _meant_key(key, known)
+    if near.endswith("_file") and not key.endswith("_file"):
+        words = f'put it alone into a file and write {near} = "/run/secrets/name"'
+        return "secret", f"{key} would stand in this file: secrets never do", words
     message = f"there is no key {_shown(key)} {where}"
     if heading == "storage" and key == "url":
         return "not-yet", "a database server is not in this version", 'use directory = "..."'
-    if near := nearest(key, known):
+    if near:
         return "extra_forbidden", message, f"did you mean {near}?"
     if home := _home_of(key, heading):
         return "extra_forbidden", message, home
     return "extra_forbidden", message, f"keys there are {', '.join(known)}"
+
+
+def _meant(loc: Path) -> Path:
+    """The place of the key that an unknown one was most likely meant to be."""
+    section = follow(loc[:-1]).section
+    return (*loc[:-1], _meant_key(str(loc[-1]), keys_of(section)) if section else "")
+
+
+def _meant_key(key: str, known: Iterable[str]) -> str:
+    if key.lower() in _SECRETS:
+        return next((each for each in known if each.endswith("_file")), "")
+    return nearest(key, known)
 
 
 def _home_of(key: str, heading: str) -> str:
@@ -168,5 +188,5 @@ def _home_of(key: str, heading: str) -> str:
     homes = [name for name, section in SECTIONS.items() if key in keys_of(section)]
     if "" in homes and heading:
         return f"{key} belongs at the top of the file, above the first [table]"
-    tables = either(f"[{name.partition(' ')[0]}]" for name in dict.fromkeys(homes))
+    tables = either(dict.fromkeys(f"[{name.partition(' ')[0]}]" for name in homes))
     return f"{key} is a key of {tables}" if homes else ""
