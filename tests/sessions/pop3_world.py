@@ -103,7 +103,7 @@ async def pop3_world(
     """Serve until the block ends; every session must be gone by then, every lock free."""
     world = World(directory)
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: world.loop_problems.append(str(context)))
+    loop.set_exception_handler(lambda _, context: world.loop_problems.append(repr(context)))
     with ThreadPoolExecutor(2) as executor:
         world.service = Pop3Service(
             hostname="mail.example.com",
@@ -128,5 +128,5 @@ async def pop3_world(
                 session.abort()
             await world.until(lambda: not world.service.sessions)
             await server.wait_closed()
-    assert world.loop_problems == []
+    assert not world.loop_problems, world.loop_problems
     assert world.service.census.sessions == 0

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.sessions.pop3_world import LIMITS, World, client_context, pop3_world
 
 from posthouse.mailbox import maildir
 from posthouse.mailbox.maildrop import open_maildrop
@@ -24,6 +23,7 @@ from posthouse.telemetry.events import (
     TlsStarted,
 )
 from posthouse.wire.stream import WRITE_OCTETS_HIGH
+from tests.sessions.pop3_world import LIMITS, World, client_context, pop3_world
 
 SIGN_IN = b"USER ann@example.com\r\nPASS secret\r\n"
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.sessions.pop3_world import LIMITS, World, pop3_world
 
 from posthouse.mailbox.maildrop import open_maildrop
 from posthouse.sessions.pop3_service import TlsRule
+from tests.sessions.pop3_world import LIMITS, World, pop3_world
 
 DIRECTORY = Path(__file__).parent.parent / "dialogues" / "pop3"
 FILES = sorted(DIRECTORY.glob("*.txt"))

@@ -169,7 +169,10 @@ class StreamProtocol(asyncio.Protocol):
         if self._peer_has_finished or not transport.can_write_eof():
             transport.close()
         else:
-            transport.write_eof()
+            try:
+                transport.write_eof()
+            except OSError:  # the peer broke the connection, asyncio has not heard of it yet
+                transport.abort()
         self._linger()
 
     def abort(self) -> None:
