@@ -3,7 +3,6 @@
 import sqlite3
 import threading
 from collections.abc import Callable
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,6 +15,7 @@ from posthouse.telemetry.database import Kind, StoreError, explained, open_for_w
 
 SESSIONS_MAX: Final = 200_000  # (address, account) pairs; the oldest go first
 ADDRESS_SESSIONS_MAX: Final = 200  # of one address, so that no decision gets slow
+FORGET_EVERY: Final = timedelta(minutes=1)
 LOOK_AGAIN: Final = timedelta(seconds=10)  # at a file that could not be read
 
 _FIRST: Final = """
@@ -65,7 +65,8 @@ class PopSignIns:
         self._lock = threading.Lock()
         self._sessions: dict[Address, dict[str, datetime]] = {}
         self._count = 0
-        self._unsaved: dict[_Key, datetime] = {}
+        self._unsaved: set[_Key] = set()  # all of them are in `_sessions`
+        self._forgot = now()
         self._unread: StoreError | None = None
         self._look_again = now()
         self._connection: sqlite3.Connection | None = None
@@ -81,8 +82,8 @@ class PopSignIns:
         """Remember a command of a signed-in POP3 session. Cheap; never raises."""
         key = (fold(address), account)
         with self._lock:
+            self._unsaved.add(key)
             self._remember(*key, at)
-            self._unsaved[key] = at
         self._saver.changed()
 
     def sessions_from(self, address: Address) -> tuple[tuple[str, datetime], ...]:
@@ -112,8 +113,7 @@ class PopSignIns:
         if account not in sessions:
             self._count += 1
             if len(sessions) >= ADDRESS_SESSIONS_MAX:
-                del sessions[min(sessions, key=lambda name: sessions[name])]
-                self._count -= 1
+                self._forget(address, min(sessions, key=lambda name: sessions[name]))
         sessions[account] = max(at, sessions.get(account, at))
         if self._count > SESSIONS_MAX:
             self._forget_oldest()
@@ -127,24 +127,30 @@ class PopSignIns:
         for address, sessions in list(self._sessions.items()):
             for account, last_command in list(sessions.items()):
                 if last_command <= at:
-                    del sessions[account]
-                    self._count -= 1
+                    self._forget(address, account)
             if not sessions:
                 del self._sessions[address]
+
+    def _forget(self, address: Address, account: str) -> None:
+        del self._sessions[address][account]
+        self._unsaved.discard((address, account))
+        self._count -= 1
 
     def _read(self) -> None:
         try:
             connection = open_for_writing(self._path, SIGN_INS)
-            with explained(self._path, SIGN_INS):
-                with closing(
-                    connection.execute("SELECT address, account, last_command FROM sessions")
-                ) as cursor:
-                    rows = cursor.fetchall()
-                sessions = [
-                    (ip_address(it), name, datetime.fromisoformat(at)) for it, name, at in rows
-                ]
         except StoreError as problem:
             self._unread = problem
+            return
+        try:
+            with explained(self._path, SIGN_INS):
+                rows = connection.execute(
+                    "SELECT address, account, last_command FROM sessions"
+                ).fetchall()
+            sessions = [(ip_address(it), name, datetime.fromisoformat(at)) for it, name, at in rows]
+        except (StoreError, ValueError) as problem:
+            connection.close()
+            self._unread = StoreError(f"{self._path} cannot be read: {problem}, {SIGN_INS.remedy}")
             return
         with self._lock:
             for address, account, last_command in sessions:
@@ -161,22 +167,31 @@ class PopSignIns:
     def _save(self) -> None:
         if self._connection is None:
             return  # nothing is lost yet: what is unsaved waits for the file
+        now = self._now()
         with self._lock:
-            unsaved, self._unsaved = self._unsaved, {}
-            before = self._now() - self.keep
-            self._forget_until(before)
+            unsaved, self._unsaved = self._unsaved, set()
+            rows = [
+                (str(address), account, _text(self._sessions[address][account]))
+                for address, account in unsaved
+            ]
+            forget = now - self._forgot >= FORGET_EVERY
+            if forget:
+                self._forgot = now
+                self._forget_until(now - self.keep)
         try:
             with explained(self._path, SIGN_INS), transaction(self._connection):
                 self._connection.executemany(
-                    "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)",
-                    [(str(key[0]), key[1], _text(at)) for key, at in unsaved.items()],
+                    "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)", rows
                 )
-                self._connection.execute(
-                    "DELETE FROM sessions WHERE last_command <= ?", (_text(before),)
-                )
+                if forget:
+                    self._connection.execute(
+                        "DELETE FROM sessions WHERE last_command <= ?", (_text(now - self.keep),)
+                    )
         except StoreError:
             with self._lock:
-                self._unsaved = unsaved | self._unsaved
+                self._unsaved |= {
+                    key for key in unsaved if key[1] in self._sessions.get(key[0], ())
+                }
             raise
 
 

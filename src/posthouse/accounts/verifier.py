@@ -171,7 +171,7 @@ class Verifier:
         return found
 
     def _matching(self, credentials: tuple[Credential, ...], prepared: str) -> Credential | None:
-        """Generated passwords first, they are quick; else one slow hash at least, also for nobody."""
+        """Try the generated ones, they are quick; else one slow hash at least, also for nobody."""
         slow_ones = [it for it in credentials if not is_generated(it.hash)]
         for credential in credentials:
             if is_generated(credential.hash) and matches(credential.hash, prepared):
