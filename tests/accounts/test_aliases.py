@@ -2,10 +2,10 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.accounts.memory import MemoryAccountStore
 
 from posthouse.accounts.store import AccountError
 from posthouse.mail.address import Mailbox
+from tests.accounts.memory import MemoryAccountStore
 
 LOCAL_PARTS = ["a", "b", "c", "a+x", "b+y", "d", "E"]
 places = st.builds(

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.accounts.conformance import ANN, BOB, SALES
 
 from posthouse.accounts.sqlite import SqliteAccountStore
 from posthouse.accounts.store import AccountError, AccountExistsError, StoreError
 from posthouse.mail.address import parse_mailbox
+from tests.accounts.conformance import ANN, BOB, SALES
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tests.accounts.conformance import NOON, AccountStoreConformance
-from tests.accounts.memory import MemoryAccountStore
 
 from posthouse.accounts.sqlite import SqliteAccountStore
 from posthouse.accounts.store import AccountStore
+from tests.accounts.conformance import NOON, AccountStoreConformance
+from tests.accounts.memory import MemoryAccountStore
 
 
 class TestMemoryAccountStore(AccountStoreConformance):

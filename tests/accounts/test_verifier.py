@@ -5,7 +5,6 @@ from ipaddress import ip_address
 from typing import Final
 
 import pytest
-from tests.accounts.memory import MemoryAccountStore
 
 from posthouse.accounts import verifier as module
 from posthouse.accounts.passwords import generate_password, hash_generated, hash_password
@@ -22,6 +21,7 @@ from posthouse.accounts.verifier import (
 from posthouse.mail.address import parse_mailbox
 from posthouse.policy.facts import Account
 from posthouse.policy.rules import Budget
+from tests.accounts.memory import MemoryAccountStore
 
 ADDRESS: Final = ip_address("192.0.2.7")
 PASSWORD: Final = "correct horse"

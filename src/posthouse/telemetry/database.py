@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -136,9 +137,9 @@ def _connect(uri: str) -> sqlite3.Connection:
 
 def _make(path: Path, kind: Kind) -> None:
     """Make the file under another name and link it into place: nobody meets half a schema."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
-    draft.unlink(missing_ok=True)
-    os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    descriptor, name = tempfile.mkstemp(".new", f".{path.name}.", path.parent)  # mode 0600
+    os.close(descriptor)
+    draft = Path(name)
     try:
         connection = _connect(draft.absolute().as_uri() + "?mode=rw")
         try:
