@@ -3,13 +3,18 @@
 from collections.abc import Iterable
 from datetime import datetime
 from ipaddress import ip_address
+from typing import Annotated
 
 from msgspec import Struct
+from pydantic import ValidationError
 
 from posthouse.config.catalogue import finding
-from posthouse.config.diagnostic import Diagnostic
+from posthouse.config.diagnostic import ConfigurationError, Diagnostic
 from posthouse.config.schema import PolicyTest
+from posthouse.config.section import Section, meaning
 from posthouse.config.spans import Spans
+from posthouse.config.syntax import parse
+from posthouse.config.wrong_values import diagnose
 from posthouse.policy.decision import Decision
 from posthouse.policy.networks import fold
 from posthouse.policy.questions import AssumedDirectory, Question, request_of
@@ -38,6 +43,27 @@ class Outcome(Struct, frozen=True):
     def found(self) -> str:
         """What was decided, in the words of `expect`."""
         return f"{self.decision.verdict.value} {self.decision.reason.value}"
+
+
+class _TestFile(Section):
+    """A file of tests and nothing else."""
+
+    test: Annotated[tuple[PolicyTest, ...], meaning("Questions with their answers.")]
+
+
+def load_tests(text: str) -> tuple[tuple[PolicyTest, ...], Spans]:
+    """Return the tests of a file that holds only ``[[test]]`` tables, and where they stand.
+
+    Raises:
+        ConfigurationError: With every error there is.
+    """
+    raw = parse(text)
+    spans = Spans(text)
+    try:
+        return _TestFile.model_validate(raw).test, spans
+    except ValidationError as problem:
+        errors = problem.errors(include_url=False)
+        raise ConfigurationError(tuple(diagnose(errors, spans))) from None
 
 
 def run_tests(tests: Iterable[PolicyTest], rules: Rules, now: datetime) -> tuple[Outcome, ...]:
