@@ -53,7 +53,7 @@ class Entry(Struct, frozen=True):
     @property
     def unique(self) -> str:
         """The unique part of the name, without sizes and flags."""
-        return re.split("[,:]", self.name, maxsplit=1)[0]
+        return self.key.partition(",")[0]
 
 
 def create(directory: Path) -> None:
