@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posthouse.policy.facts import Finding, Usage
-from posthouse.policy.rules import Budget
+from posthouse.policy.rules import Budget, Limits
 from posthouse.sessions.scanning import (
     GTUBE,
     GtubeCheck,
@@ -47,7 +47,7 @@ def test_a_check_for_incoming_mail_does_not_look_at_relayed_mail() -> None:
 
 
 def test_the_budget_is_exceeded_by_one_more_than_it_holds() -> None:
-    check = RecipientBudgetCheck("rush", Budget(3, timedelta(hours=1)))
+    check = RecipientBudgetCheck("rush", Limits(account_recipients=Budget(3, timedelta(hours=1))))
 
     def found(count: int) -> bool | None:
         scan = check.begin(Scanned(NOON, relayed=True, usage=Usage(account_recipients=count)))

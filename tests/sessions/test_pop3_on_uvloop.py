@@ -1,0 +1,29 @@
+"""All that holds on asyncio's loop holds on uvloop, which is what the server runs on."""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+
+import pytest
+
+from posthouse.sessions.pop3_service import TlsRule
+from tests.sessions import test_pop3
+
+uvloop = pytest.importorskip("uvloop")
+SCENARIOS = {
+    name: scenario
+    for name, scenario in vars(test_pop3).items()
+    if name.startswith("test_") and inspect.iscoroutinefunction(scenario)
+}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
+def test_on_uvloop(scenario: Callable[..., Coroutine[None, None, None]], tmp_path: Path) -> None:
+    arguments: dict[str, object] = {"tmp_path": tmp_path}
+    if "rule" in inspect.signature(scenario).parameters:
+        arguments["rule"] = TlsRule.FROM_START
+    if "limit" in inspect.signature(scenario).parameters:
+        arguments["limit"] = "sessions_max"
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scenario(**arguments))
