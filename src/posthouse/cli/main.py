@@ -24,6 +24,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "reload": ("control", "reload"),
     "status": ("control", "status"),
     "ask": ("ask", "ask"),
+    "prove": ("prove", "prove"),
+    "test": ("policy_test", "test"),
     "explain": ("explain", "explain"),
     "reasons": ("explain", "reasons"),
     "decisions": ("decisions", "decisions"),
