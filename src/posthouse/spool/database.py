@@ -119,7 +119,7 @@ def storage_error(error: sqlite3.Error, path: Path) -> StorageError:
             f" file and its -wal beside it, then try `sqlite3 {path} .recover`, or move the"
             " file away to begin with an empty spool.",
         )
-    if primary == sqlite3.SQLITE_FULL or _has_no_room(code, path.parent):
+    if primary == sqlite3.SQLITE_FULL or _has_no_room(code, path):
         return StorageError(
             "full", f"{path.parent}: the disk is full. Make room; no restart needed"
         )
@@ -177,15 +177,19 @@ def _upgrade(connection: sqlite3.Connection, version: int) -> None:
         )
 
 
-def _has_no_room(code: int, directory: Path) -> bool:
+def _has_no_room(code: int, path: Path) -> bool:
     """Whether a failed write (SQLite hides its errno) failed for want of room: try one."""
     if code != sqlite3.SQLITE_IOERR_WRITE:
         return False
-    probe = directory / "room.probe"
+    files = (path, path.with_name(f"{path.name}-wal"))
+    largest = max((file.stat().st_size for file in files if file.exists()), default=0)
+    probe = path.with_name("room.probe")
     try:
-        probe.write_bytes(bytes(65536))
+        with probe.open("wb") as file:
+            file.seek(largest)  # a hole: only a limit on the size of files minds
+            file.write(bytes(65536))
     except OSError as error:
-        return error.errno in _NO_ROOM
+        return is_no_room(error)
     finally:
         probe.unlink(missing_ok=True)
     return False

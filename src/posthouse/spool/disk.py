@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from pathlib import Path
 
 from posthouse.spool.database import flush_directory
 
@@ -37,6 +38,11 @@ class Disk:
         """
         connection.execute("COMMIT")
 
+    def free_octets(self, directory: Path) -> int:
+        """Return how much may still be written there."""
+        state = os.statvfs(directory)
+        return state.f_bavail * state.f_frsize
+
     def checkpoint(self, connection: sqlite3.Connection) -> None:
         """Move what the WAL holds into the database, as far as no reader needs it.
 
@@ -44,3 +50,11 @@ class Disk:
             sqlite3.Error: If that failed.
         """
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def shrink(self, connection: sqlite3.Connection) -> None:
+        """The same, and cut the WAL to nothing.
+
+        Raises:
+            sqlite3.Error: If that failed.
+        """
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

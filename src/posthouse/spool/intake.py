@@ -1,5 +1,6 @@
 """One message while it is being received."""
 
+import errno
 import os
 from collections.abc import Callable
 from functools import partial
@@ -136,8 +137,14 @@ class Intake:
         try:
             action()
         except OSError as error:
-            self.error = _told(error, self._path)
+            self.error = self._trouble(error)
             self.abandon()
+
+    def _trouble(self, error: OSError) -> StorageError:
+        trouble = _told(error, self._path)
+        if trouble.kind == "broken":
+            self._door.fail(trouble)
+        return trouble
 
     def _flush_then_shelve(self, handle: int, arrival: Arrival, done: Done) -> None:
         """File first, then its name, then the commit that names it."""
@@ -148,9 +155,7 @@ class Intake:
                 os.close(handle)
             self._door.disk.flush_directory(self._door.directory)
         except OSError as error:
-            trouble = _told(error, self._path)
-            if trouble.kind == "broken":
-                self._door.fail(trouble)
+            trouble = self._trouble(error)
             self._path.unlink(missing_ok=True)
             done(trouble)
             return
@@ -169,6 +174,10 @@ def _told(error: OSError, path: Path) -> StorageError:
         return StorageError(
             "full", f"{path.parent}: the disk is full. Make room; no restart needed"
         )
-    return StorageError(
-        "broken", f"{path} could not be written ({error.strerror}): look at the disk"
-    )
+    if error.errno == errno.EIO:
+        return StorageError(
+            "broken",
+            f"{path} could not be written ({error.strerror}). No more mail is taken until a"
+            " restart: look at the disk first. Nothing that was accepted is lost.",
+        )
+    return StorageError("unreadable", f"{path} cannot be written now ({error.strerror})")

@@ -11,43 +11,12 @@ from posthouse.spool.records import Work
 
 
 class Leases:
-    """Recipients, as (message id, place), that were taken and not yet settled."""
+    """Messages that were taken for a destination and are not yet settled there."""
 
     def __init__(self) -> None:
-        self._taken: dict[str, set[int]] = {}
-        self._at: dict[str, int] = {}  # destination -> how many
-        self._where: dict[tuple[str, int], str] = {}
+        self._taken: dict[str, dict[str, set[int]]] = {}  # id -> destination -> places
+        self._at: dict[str, int] = {}  # destination -> leases
         self._lock = threading.Lock()
-
-    def take(self, message_id: str, places: Iterable[int], destination: str) -> bool:
-        """Take all of `places`, or none if one of them is taken already."""
-        wanted = set(places)
-        with self._lock:
-            taken = self._taken.setdefault(message_id, set())
-            if taken & wanted:
-                return False
-            taken |= wanted
-            self._at[destination] = self._at.get(destination, 0) + len(wanted)
-            for place in wanted:
-                self._where[message_id, place] = destination
-            return True
-
-    def end(self, message_id: str, places: Iterable[int]) -> None:
-        """Give them back; places that were not taken are ignored."""
-        with self._lock:
-            taken = self._taken.get(message_id, set())
-            for place in set(places) & taken:
-                taken.discard(place)
-                destination = self._where.pop((message_id, place))
-                self._at[destination] -= 1
-                if not self._at[destination]:
-                    del self._at[destination]
-            if not taken:
-                self._taken.pop(message_id, None)
-
-    def count(self, destination: str) -> int:
-        """How many recipients at `destination` are taken."""
-        return self._at.get(destination, 0)
 
     def take_due(
         self,
@@ -67,37 +36,64 @@ class Leases:
             works += self._take_at(sql, destination, now, room)
         return works
 
+    def end(self, message_id: str, places: Iterable[int]) -> None:
+        """End the lease of these recipients; what was not taken is ignored."""
+        with self._lock:
+            leases = self._taken.get(message_id, {})
+            for destination in list(leases):
+                leases[destination].difference_update(places)
+                if not leases[destination]:
+                    self._forget(message_id, destination)
+
+    def __len__(self) -> int:
+        return sum(self._at.values())
+
     def _take_at(
         self, sql: sqlite3.Connection, destination: str, now: datetime, room: int
     ) -> list[Work]:
-        works: list[Work] = []
-        # What is taken still stands in the table as due, so look beyond it.
-        rows = reading.due_messages(sql, destination, now, room + self.count(destination))
-        places: dict[int, list[int]] = {}
-        for number, place in rows:
-            places.setdefault(number, []).append(place)
-        for number, wanted in places.items():
-            if len(works) == room:
-                break
-            if self.take(id_of(number), wanted, destination):
-                # Read only now: had a lease ended after an earlier look, its outcome was missed.
-                works += self._read_work(sql, number, destination, now, wanted)
+        def is_taken(number: int) -> bool:
+            return destination in self._taken.get(id_of(number), {})
+
+        works = []
+        for number in reading.due_messages(sql, destination, now, room, is_taken):
+            if self._begin(id_of(number), destination):
+                # Read only now: had a lease just ended, an earlier look missed its outcome.
+                work = _read_work(sql, number, destination, now)
+                self._fix(id_of(number), destination, work)
+                works += [work] if work else []
         return works
 
-    def _read_work(
-        self,
-        sql: sqlite3.Connection,
-        number: int,
-        destination: str,
-        now: datetime,
-        wanted: list[int],
-    ) -> list[Work]:
-        message_id = id_of(number)
-        row = reading.work_row(sql, number)
-        due = reading.recipients_due(sql, number, destination, now) if row else []
-        due = [recipient for recipient in due if recipient.index in wanted]
-        self.end(message_id, set(wanted) - {recipient.index for recipient in due})
-        if row is None or not due:
-            return []
-        envelope, octets, bounce = row
-        return [Work(message_id, destination, envelope, octets, tuple(due), bounce)]
+    def _begin(self, message_id: str, destination: str) -> bool:
+        with self._lock:
+            leases = self._taken.setdefault(message_id, {})
+            if destination in leases:
+                return False
+            leases[destination] = {-1}  # no place yet, but not empty either
+            self._at[destination] = self._at.get(destination, 0) + 1
+            return True
+
+    def _fix(self, message_id: str, destination: str, work: Work | None) -> None:
+        with self._lock:
+            if work is None:
+                self._forget(message_id, destination)
+            else:
+                self._taken[message_id][destination] = set(work.indices)
+
+    def _forget(self, message_id: str, destination: str) -> None:
+        del self._taken[message_id][destination]
+        if not self._taken[message_id]:
+            del self._taken[message_id]
+        self._at[destination] -= 1
+        if not self._at[destination]:
+            del self._at[destination]
+
+
+def _read_work(
+    sql: sqlite3.Connection, number: int, destination: str, now: datetime
+) -> Work | None:
+    row = reading.work_row(sql, number)
+    due = reading.recipients_due(sql, number, destination, now) if row else []
+    if row is None or not due:
+        return None
+    envelope, octets, bounce = row
+    return Work(id_of(number), destination, envelope, octets, tuple(due), bounce)

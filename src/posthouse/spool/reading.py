@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -91,14 +91,26 @@ def due_destinations(
 
 
 def due_messages(
-    sql: sqlite3.Connection, destination: str, now: datetime, limit: int
-) -> list[tuple[int, int]]:
-    """Return (number, place) of what is due at one destination, the longest due first."""
-    return sql.execute(
-        "SELECT number, place FROM recipient WHERE destination = ? AND due <= ?"
-        " ORDER BY due, number, place LIMIT ?",
-        (destination, to_number(now), limit),
-    ).fetchall()
+    sql: sqlite3.Connection,
+    destination: str,
+    now: datetime,
+    limit: int,
+    skip: Callable[[int], bool],
+) -> list[int]:
+    """Return the numbers of messages due at one destination, the longest due first."""
+    rows = sql.execute(
+        "SELECT number FROM recipient WHERE destination = ? AND due <= ?"
+        " ORDER BY due, number, place",
+        (destination, to_number(now)),
+    )
+    numbers: dict[int, None] = {}
+    for (number,) in rows:
+        if number not in numbers and not skip(number):
+            if len(numbers) == limit:
+                break
+            numbers[number] = None
+    rows.close()
+    return list(numbers)
 
 
 def recipients_due(

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from typing import Final
 
 BUDGET_OCTETS: Final = 16 * 1024 * 1024
+ENTRY_OCTETS: Final = 300  # that an entry costs beside its content
 
 
 class RecentContents:
@@ -19,11 +20,12 @@ class RecentContents:
     def keep(self, message_id: str, content: bytes) -> None:
         """Remember a content; the oldest make room for it."""
         with self._lock:
+            assert message_id not in self._contents, "an id is given once"
             self._contents[message_id] = content
-            self._octets += len(content)
+            self._octets += len(content) + ENTRY_OCTETS
             while self._octets > self._budget:
                 _, oldest = self._contents.popitem(last=False)
-                self._octets -= len(oldest)
+                self._octets -= len(oldest) + ENTRY_OCTETS
 
     def find(self, message_id: str) -> bytes | None:
         """Return a content if it is still here."""
@@ -35,4 +37,4 @@ class RecentContents:
         with self._lock:
             content = self._contents.pop(message_id, None)
             if content is not None:
-                self._octets -= len(content)
+                self._octets -= len(content) + ENTRY_OCTETS

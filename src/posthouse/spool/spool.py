@@ -7,7 +7,6 @@ Guarantees (docs/spool.md; each has a test that bears its name):
 * A message is gone only when every recipient is settled.
 """
 
-import fcntl
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -18,13 +17,14 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from posthouse.spool import reading
-from posthouse.spool.database import is_no_room, open_for_writing
+from posthouse.spool.database import open_for_writing
 from posthouse.spool.disk import Disk
 from posthouse.spool.identifiers import IdSource
 from posthouse.spool.intake import Intake
 from posthouse.spool.leases import Leases
+from posthouse.spool.lock import lock_directory
 from posthouse.spool.reading import Readers
-from posthouse.spool.recent import RecentContents
+from posthouse.spool.recent import BUDGET_OCTETS, RecentContents
 from posthouse.spool.records import (
     Filters,
     JourneyEvent,
@@ -33,7 +33,6 @@ from posthouse.spool.records import (
     Result,
     StorageError,
     Summary,
-    Trouble,
     Work,
 )
 from posthouse.spool.shelf import Arrival, Shelf
@@ -41,6 +40,7 @@ from posthouse.spool.writer import Change, Done, Writer
 
 CHUNK_OCTETS: Final = 64 * 1024
 EVERYTHING: Final = Filters()
+RESERVE_OCTETS: Final = 32 * 1024 * 1024
 EACH_DESTINATION: Final = 20  # messages for one destination in one `take_due`
 
 
@@ -60,9 +60,23 @@ class Spool:
     """
 
     def __init__(
-        self, directory: Path, *, now: Callable[[], datetime], disk: Disk | None = None
+        self,
+        directory: Path,
+        *,
+        now: Callable[[], datetime],
+        disk: Disk | None = None,
+        reserve_octets: int = RESERVE_OCTETS,
+        memory_octets: int = BUDGET_OCTETS,
     ) -> None:
         """Open the spool in `directory`, or make it.
+
+        Args:
+            directory: Its own; made if missing.
+            now: The clock; what it gives carries a zone.
+            disk: Another than the real one, for tests.
+            reserve_octets: Room that new mail may not use: it is for recording outcomes, which
+                is what makes room again.
+            memory_octets: Contents just accepted that are kept in memory for their delivery.
 
         Raises:
             StorageError: `corrupt`, `newer`, `locked`, `unreadable` or `full`; nothing changed.
@@ -71,8 +85,9 @@ class Spool:
         self.disk = disk or Disk()
         self.directory = directory / "large"
         self._now = now
+        self._reserve = reserve_octets
         self._arrived: list[Callable[[], None]] = []
-        self._lock = _locked(directory, self.directory)
+        self._lock = lock_directory(directory, self.directory)
         try:
             connection = open_for_writing(self.path)
         except BaseException:
@@ -82,7 +97,7 @@ class Spool:
         self._writer = Writer(connection, self.path, self.disk, self._shelf)
         self._readers = Readers(self.path)
         self._leases = Leases()
-        self._recent = RecentContents()
+        self._recent = RecentContents(memory_octets)
         self._flusher = ThreadPoolExecutor(2, thread_name_prefix="spool-flusher")
         self._pending: set[Future[None]] = set()
         self._pending_lock = threading.Lock()
@@ -109,6 +124,10 @@ class Spool:
         """Return a queue id: 11 letters and digits, rising with time, never given twice."""
         return self._ids.new()
 
+    def has_room(self, octets: int) -> bool:
+        """Whether a message of this size would find room now; else answer 452 at once."""
+        return self.disk.free_octets(self.directory) - octets > self._reserve
+
     def open_intake(self) -> Intake:
         """Begin to receive a message."""
         return Intake(self, self._ids.new())
@@ -119,6 +138,10 @@ class Spool:
 
     def shelve(self, arrival: Arrival, done: Done) -> None:
         """Queue a complete message for the next commit."""
+        if not self.has_room(0 if arrival.file else arrival.octets):
+            self._writer.save_room(Change(self._shelf.give_room_back, _ignore))
+            done(StorageError("full", f"{self.path.parent}: the disk is nearly full. Make room"))
+            return
 
         def tell(error: StorageError | None) -> None:
             if error is None and not arrival.file:
@@ -366,23 +389,3 @@ class Spool:
         for name in names - needed.keys():
             (self.directory / name).unlink(missing_ok=True)
         return [(needed[name], name) for name in needed.keys() - names]
-
-
-def _locked(directory: Path, large: Path) -> int:
-    """Make the directories and take the lock that keeps other processes out."""
-    try:
-        large.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(directory / "spool.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        kind: Trouble = "full" if is_no_room(error) else "unreadable"
-        raise StorageError(
-            kind, f"{directory} cannot be used as spool: {error.strerror}"
-        ) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise StorageError(
-            "locked", f"{directory} is in use by another Posthouse. Stop that one first."
-        ) from None
-    return handle

@@ -23,8 +23,9 @@ Done = Callable[[StorageError | None], None]
 LAZY_SECONDS: Final = 0.03
 LAZY_CHANGES_MAX: Final = 500
 GROUP_CHANGES_MAX: Final = 1000
+GROUP_OCTETS_MAX: Final = 4 * 1024 * 1024
 REST_SECONDS: Final = 0.5  # before outcomes are tried again on a full disk
-CHECKPOINT_WEIGHT: Final = 4000  # about 16 MB in the WAL
+CHECKPOINT_WEIGHT: Final = 2000  # about 8 MB in the WAL
 
 
 class Ledger(Protocol):
@@ -70,6 +71,7 @@ class Writer:
         self._waiting: list[Change] = []
         self._eager = 0
         self._resting = False
+        self._short_of_room = False
         self._closed = False
         self._since_checkpoint = 0
         self._changed = threading.Condition()
@@ -90,6 +92,12 @@ class Writer:
                 return
         change.done(refused)
 
+    def save_room(self, vacuum: Change) -> None:
+        """Make the files as small as they can be; harmless when called often."""
+        if not self._short_of_room:
+            self._short_of_room = True
+            self.submit(vacuum)
+
     def close(self) -> None:
         """Commit what waits, then end."""
         with self._changed:
@@ -100,9 +108,14 @@ class Writer:
         self._connection.close()
 
     def _run(self) -> None:
-        while group := self._next_group():
-            self._commit(group)
-            self._checkpoint(sum(1 + change.octets // 4096 for change in group))
+        while self._write_next():
+            pass
+
+    def _write_next(self) -> bool:
+        group = self._next_group()  # not kept by `_run`: an idle writer holds no contents
+        self._commit(group)
+        self._checkpoint(sum(1 + change.octets // 4096 for change in group))
+        return bool(group)
 
     def _next_group(self) -> list[Change]:
         with self._changed:
@@ -110,8 +123,9 @@ class Writer:
             if not self._is_urgent():
                 pause = REST_SECONDS if self._resting else LAZY_SECONDS
                 self._changed.wait_for(self._is_urgent, pause)
-            group = self._waiting[:GROUP_CHANGES_MAX]
-            del self._waiting[:GROUP_CHANGES_MAX]
+            size = _group_size(self._waiting)
+            group = self._waiting[:size]
+            del self._waiting[:size]
             self._eager -= sum(not change.lazy for change in group)
             return group
 
@@ -120,6 +134,8 @@ class Writer:
         return self._closed or self._eager > 0 or crowded
 
     def _commit(self, group: list[Change]) -> None:
+        if not group:
+            return
         if self.trouble is not None:
             _tell([change for change in group if not change.lazy], self.trouble)
             return
@@ -172,16 +188,27 @@ class Writer:
     def _checkpoint(self, weight: int) -> None:
         """Between two groups; on a full disk at once, since the WAL can then begin anew."""
         self._since_checkpoint += weight
-        enough = self._resting or self._since_checkpoint >= CHECKPOINT_WEIGHT
-        if not enough or self.trouble is not None:
+        short = self._resting or self._short_of_room
+        if self.trouble is not None or not (short or self._since_checkpoint >= CHECKPOINT_WEIGHT):
             return
-        self._since_checkpoint = 0
+        self._since_checkpoint, self._short_of_room = 0, False
+        move = self._disk.shrink if short else self._disk.checkpoint
         try:
-            self._disk.checkpoint(self._connection)
+            move(self._connection)
         except sqlite3.Error as error:
             trouble = storage_error(error, self._path)
             if trouble.kind != "full":  # the WAL still holds everything: try again later
                 self.trouble = trouble
+
+
+def _group_size(waiting: list[Change]) -> int:
+    """How many go together: bounded, so that the WAL stays far smaller than the reserve."""
+    octets = 0
+    for number, change in enumerate(waiting[:GROUP_CHANGES_MAX], start=1):
+        octets += change.octets
+        if octets >= GROUP_OCTETS_MAX:
+            return number
+    return min(len(waiting), GROUP_CHANGES_MAX)
 
 
 def _tell(group: list[Change], error: StorageError | None) -> None:

@@ -1,0 +1,152 @@
+"""Looking at the spool and changing what waits."""
+
+from datetime import timedelta
+
+import pytest
+
+from posthouse.spool.records import Again, Filters, Settled
+from posthouse.spool.spool import Spool
+from tests.spool.ground import HOUR, NOON, Clock, accept, envelope, take
+
+
+def ids(spool: Spool, **filters: object) -> list[str]:
+    return [it.id for it in spool.list_messages(Filters(**filters))]  # type: ignore[arg-type]
+
+
+def test_held_mail_waits_for_a_person(spool: Spool) -> None:
+    it = accept(spool, envelope("a@example.net"), hold="looks like spam")
+    assert take(spool) == {}
+    message = spool.message(it)
+    assert message is not None
+    assert (message.hold, message.hold_case, message.held) == ("looks like spam", "C4SE", NOON)
+    assert spool.retry(it) is False
+    assert spool.retry_all() == 0
+    (summary,) = spool.summary().destinations
+    assert (summary.waiting, summary.held, summary.next_due) == (0, 1, None)
+    assert spool.release(it) is True
+    (work,) = take(spool)["example.net"]
+    assert work.id == it
+    assert spool.summary().held == 0
+
+
+def test_a_waiting_message_can_be_held_and_an_attempt_under_way_still_counts(spool: Spool) -> None:
+    it = accept(spool, envelope("a@example.net", "b@example.org"))
+    assert len(spool.take_due(NOON, 10)) == 2
+    assert spool.hold(it, "on request")
+    assert spool.hold(it, "twice") is True
+    spool.settle(it, {0: Settled("delivered"), 1: Again(NOON, "451")})
+    spool.flush()
+    message = spool.message(it)
+    assert message is not None
+    assert message.hold == "on request"
+    assert [recipient.state for recipient in message.recipients] == ["delivered", "waiting"]
+    assert take(spool) == {}
+    assert spool.release(it)
+    assert set(take(spool)) == {"example.org"}
+
+
+def test_a_message_can_be_returned_to_its_sender(spool: Spool) -> None:
+    it = accept(spool, envelope("a@example.net"), hold="looks like spam")
+    assert spool.bounce(it, "the administrator did not let it through")
+    (work,) = take(spool)["example.net"]
+    assert work.bounce == "the administrator did not let it through"
+    spool.settle(it, {0: Settled("bounced", work.bounce)})
+    spool.flush()
+    assert spool.message(it) is None
+
+
+def test_a_message_can_be_dropped(spool: Spool) -> None:
+    it = accept(spool, envelope("a@example.net", "b@example.org"), hold="looks like spam")
+    assert spool.drop(it, "asked for by Ms Sato")
+    assert spool.message(it) is None
+    assert spool.drop(it, "again") is False
+    assert "Ms Sato" in spool.journey(it)[-1].text
+    assert spool.summary().messages == spool.summary().held == 0
+    assert spool.summary().destinations == ()
+
+
+def test_retry_makes_due_now(spool: Spool) -> None:
+    one = accept(spool, envelope("a@example.net"))
+    two = accept(spool, envelope("a@example.org"))
+    for it in (one, two):
+        spool.settle(it, {0: Again(NOON + HOUR, "451")})
+    spool.flush()
+    assert take(spool) == {}
+    assert spool.retry(one)
+    assert set(take(spool)) == {"example.net"}
+    assert spool.retry_all("example.org") == 1
+    assert set(take(spool)) == {"example.org"}
+
+
+@pytest.mark.parametrize("unknown", ["", "nonsense", "00000000000", "' OR 1=1 --"])
+def test_an_unknown_id_is_no_message(spool: Spool, unknown: str) -> None:
+    assert spool.message(unknown) is None
+    assert not spool.hold(unknown, "x")
+    assert not spool.release(unknown)
+    assert not spool.bounce(unknown, "x")
+    assert not spool.retry(unknown)
+    assert not spool.drop(unknown, "x")
+    assert spool.journey(unknown) == ()
+
+
+def test_an_id_is_found_in_any_case(spool: Spool) -> None:
+    it = accept(spool, envelope("a@example.net"))
+    assert spool.message(it.lower()) is not None
+
+
+def test_messages_are_listed_by_what_one_asks_for(spool: Spool, clock: Clock) -> None:
+    old = accept(spool, envelope("a@example.net", at=NOON - HOUR))
+    shop = accept(spool, envelope("b@example.org", sender="<Shop@example.com>", account="shop"))
+    null = accept(spool, envelope("c@example.org", sender="<>"), hold="virus found")
+    spool.settle(old, {0: Again(NOON + HOUR, "452 mailbox FULL")})
+    spool.flush()
+    assert ids(spool) == [old, shop, null]
+    assert ids(spool, destination="example.org") == [shop, null]
+    assert ids(spool, sender="shop@EXAMPLE") == [shop]
+    assert ids(spool, recipient="A@example") == [old]
+    assert ids(spool, account="shop") == [shop]
+    assert ids(spool, accepted_before=NOON) == [old]
+    assert ids(spool, held=True) == [null]
+    assert ids(spool, held=False, destination="example.org") == [shop]
+    assert ids(spool, reason="full") == [old]
+    assert ids(spool, reason="Virus") == [null]
+
+
+def test_a_long_list_is_paged(spool: Spool) -> None:
+    all_ids = [accept(spool, envelope("a@example.net")) for _ in range(7)]
+    pages, after = [], ""
+    while page := spool.list_messages(after=after, limit=3):
+        pages.append([it.id for it in page])
+        after = page[-1].id
+    assert pages == [all_ids[:3], all_ids[3:6], all_ids[6:]]
+
+
+def test_the_summary_names_oldest_next_and_last_words(spool: Spool) -> None:
+    one = accept(spool, envelope("a@example.net", "b@example.net", at=NOON - HOUR))
+    accept(spool, envelope("c@example.org"))
+    spool.settle(one, {0: Again(NOON + HOUR, "451 busy"), 1: Again(NOON + 2 * HOUR, "451 busy")})
+    spool.flush()
+    summary = spool.summary()
+    assert (summary.messages, summary.held, summary.octets) == (2, 0, 14)
+    first, second = summary.destinations
+    assert (first.destination, first.waiting, first.oldest) == ("example.net", 2, NOON - HOUR)
+    assert (first.next_due, first.last_reply) == (NOON + HOUR, "451 busy")
+    assert second.destination == "example.org"
+    assert len(spool.summary(limit=1).destinations) == 1
+
+
+def test_the_journey_is_told_after_delivery_and_forgotten_by_age(
+    spool: Spool, clock: Clock
+) -> None:
+    gone = accept(spool, envelope("a@example.net"))
+    stays = accept(spool, envelope("b@example.org"), hold="spam")
+    spool.settle(gone, {0: Settled("delivered", "250 ok", "mx.example.net")})
+    spool.flush()
+    assert [event.text for event in spool.journey(gone)] == [
+        "accepted, 7 octets, from <ann@example.com> for <a@example.net>",
+        "<a@example.net>: delivered (mx.example.net: 250 ok)",
+    ]
+    clock.advance(timedelta(days=31))
+    spool.prune(timedelta(days=30))
+    assert spool.journey(gone) == ()
+    assert "held: spam" in spool.journey(stays)[0].text, "what still waits keeps its journey"
