@@ -60,7 +60,7 @@ def test_a_reader_cannot_write(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     open_for_writing(path, FIRST).close()
     reader = open_for_reading(path, FIRST)
-    with pytest.raises(StoreError, match="readonly"), explained(path, FIRST):
+    with pytest.raises(StoreError, match="may this user write it"), explained(path, FIRST):
         reader.execute("DELETE FROM things")
     reader.close()
 

@@ -10,6 +10,8 @@ from typing import Final
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from posthouse.accounts.store import AccountError
+
 PASSWORD_OCTETS_MAX: Final = 1024
 PASSWORD_CHARACTERS_MIN: Final = 8
 
@@ -34,7 +36,7 @@ _PROHIBITED: Final = (  # RFC 4013 §2.3; unassigned code points are let through
 )
 
 
-class PasswordError(ValueError):
+class PasswordError(AccountError):
     """Not fit for a password; the message says why."""
 
 

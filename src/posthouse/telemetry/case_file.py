@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from posthouse.policy.networks import Network, NetworkError, fold, parse_networks
 from posthouse.telemetry.case import Case, decode, encode, id_as_meant
-from posthouse.telemetry.database import Kind, explained, open_for_reading
+from posthouse.telemetry.database import Kind, StoreError, explained, open_for_reading
 from posthouse.telemetry.escaping import escaped
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -129,13 +129,20 @@ class CaseReader:
             cursor = self._connection.execute(sql, values)
             try:
                 for number, repeats, last_at, detail in cursor:
-                    case = decode(detail)
+                    case = self._case(number, detail)
                     if repeats:
                         last = _EPOCH + timedelta(microseconds=last_at)
                         case = msgspec.structs.replace(case, repeats=repeats, last_at=last)
                     yield number, case
             finally:
                 cursor.close()
+
+    def _case(self, number: int, detail: bytes) -> Case:
+        try:
+            return decode(detail)
+        except msgspec.DecodeError as problem:
+            why = f"case number {number} makes no sense: {problem}"
+            raise StoreError(f"{self._path} is damaged ({why}): {CASES.remedy}") from problem
 
 
 def insert(connection: sqlite3.Connection, cases: Iterable[Case]) -> None:

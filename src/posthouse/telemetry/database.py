@@ -122,6 +122,8 @@ def _operational(path: Path, kind: Kind, problem: sqlite3.OperationalError) -> s
         if not path.exists():
             return f"{path} is not there: {kind.remedy}"
         return f"{path} cannot be opened: may this user read it and write its directory?"
+    if "readonly" in str(problem):
+        return f"{path} cannot be written: may this user write it?"
     if "full" in str(problem):
         return f"{path} cannot be written: the disk is full"
     return f"{path} cannot be used: {problem}"
