@@ -1,6 +1,7 @@
 """Takes what is due from the spool and keeps next hops from getting in each other's way."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from posthouse.delivery.outcomes import Deferred
 from posthouse.delivery.routes import Routes
 from posthouse.spool.records import StorageError, Work
 from posthouse.spool.spool import Spool
-from posthouse.telemetry.events import LogEvent, StoreFailed
+from posthouse.telemetry.events import BugMet, LogEvent, StoreFailed
 
 TAKEN_AT_ONCE: Final = 200
 TAKEN_EACH: Final = 40
@@ -48,6 +49,7 @@ class Dispatcher:
         self._now = now
         self._log = log
         self._lanes = Lanes(width)
+        self._taken: deque[Work] = deque()  # not yet placed
         self._wanted = asyncio.Event()
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -83,7 +85,7 @@ class Dispatcher:
         if self._main is not None:
             self._main.cancel()
             await asyncio.gather(self._main, return_exceptions=True)
-        self._give_back(self._lanes.take_all())
+        self._give_back([*self._taken, *self._lanes.take_all()])
         if self._workers:
             _, late = await asyncio.wait(self._workers, timeout=grace.total_seconds())
             for task in late:
@@ -96,16 +98,23 @@ class Dispatcher:
         while True:
             self._wanted.clear()
             try:
-                look = await self._look()
+                await self._round()
             except StorageError as error:
                 self._log(StoreFailed("spool", str(error)))
                 await asyncio.sleep(PAUSE_AFTER_TROUBLE_SECONDS)
-                continue
-            for work in look.works:
-                await self._place(work)
-            self._begin()
-            if not look.works:
-                await self._sleep(look.next_due)
+            except Exception as error:  # noqa: BLE001 - the dispatcher must not end while we run
+                self._log(BugMet("dispatching", repr(error)))
+                await asyncio.sleep(PAUSE_AFTER_TROUBLE_SECONDS)
+
+    async def _round(self) -> None:
+        look = await self._look()
+        self._taken.extend(look.works)
+        while self._taken:
+            await self._place(self._taken[0])
+            self._taken.popleft()
+        self._begin()
+        if not look.works:
+            await self._sleep(look.next_due)
 
     async def _look(self) -> _Look:
         """Ask the spool in a thread. If we are stopped meanwhile, what it gave is given back."""
@@ -137,6 +146,8 @@ class Dispatcher:
         if self._stopping:
             return
         for lane in self._lanes.to_begin():
+            if self._lanes.is_crowded:
+                return
             work = lane.waiting.popleft()
             lane.running += 1
             task = asyncio.create_task(self._work(lane, work), name=f"delivery {work.id}")
@@ -150,6 +161,8 @@ class Dispatcher:
                 await self._try(lane, work)
                 if self._stopping or not lane.waiting or lane.running > lane.allowed:
                     return
+                if self._lanes.is_crowded:
+                    return  # another next hop gets its turn
                 work = lane.waiting.popleft()
         finally:
             lane.running -= 1

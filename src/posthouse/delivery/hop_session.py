@@ -217,10 +217,23 @@ class HopSession:
             octets = content.whole() if content.is_small else None
             self._core.send(outgoing, octets)
             progress.whole_content = octets is not None
-            return await self._follow(progress, content)
+            sent = await self._follow(progress, content)
         except (LinkError, PeerError) as error:
             self.over = True
             return progress.interrupted(str(error))
+        await self._become_idle()
+        return sent
+
+    async def _become_idle(self) -> None:
+        """Wait for the answer to the RSET that the core may have said; the outcome is known."""
+        try:
+            async with asyncio.timeout(self._timeouts.hello):
+                while not (self.over or self._core.is_idle):
+                    await self._write()
+                    self._core.receive(await self._link.read())
+                    self.over = self._core.next_event() is not None or self._link.was_closed
+        except (TimeoutError, LinkError, PeerError):
+            self.over = True
 
     async def _follow(self, progress: "_Progress", content: Content) -> Sent:
         while True:

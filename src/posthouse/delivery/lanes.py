@@ -122,16 +122,24 @@ class Lanes:
                 lane.domains.clear()
         return domains
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether all attempts are under way and another lane waits for one of them to end."""
+        if self.running < self._width.sessions:
+            return False
+        return any(lane.may_begin for lane in self._lanes.values())
+
     def to_begin(self) -> Iterator[Lane]:
-        """Yield lanes that may begin an attempt, each in its turn, while there is room for one."""
-        room = self._width.sessions - self.running
-        while ready := [lane for lane in self._lanes.values() if lane.may_begin]:
-            for lane in ready:
-                if room <= 0:
-                    return
-                if lane.may_begin:
-                    room -= 1
-                    yield lane
+        """Yield lanes that may begin an attempt, those with the fewest first, while there is room.
+
+        The caller takes a work from the lane and counts it as running before it asks on.
+        """
+        while self.running < self._width.sessions:
+            ready = [lane for lane in self._lanes.values() if lane.may_begin]
+            if not ready:
+                return
+            fewest = min(lane.running for lane in ready)
+            yield from (lane for lane in ready if lane.running == fewest)
 
     def take_all(self) -> list[Work]:
         """Return and forget all that waits."""

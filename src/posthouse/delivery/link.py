@@ -1,6 +1,7 @@
 """One connection to a next hop: octets in both directions, TLS in between when it is wanted."""
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -174,4 +175,5 @@ async def _in_words(what: str) -> AsyncIterator[None]:
     except TimeoutError:
         raise LinkError(f"{what}: no answer in time") from None
     except OSError as error:
-        raise LinkError(f"{what}: {error.strerror or error}".lower()) from error
+        reason = os.strerror(error.errno) if error.errno else str(error) or "it was cut off"
+        raise LinkError(f"{what}: {reason.lower()}") from error

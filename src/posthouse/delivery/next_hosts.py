@@ -82,7 +82,7 @@ class HostFinder:
                 words = f"DNS says that mail for {domain} goes to {host}, which is this server"
                 return Failed("5.4.6", f"{words}, but it does not serve that domain")
             case exchangers.Temporary(detail=detail):
-                return Deferred("4.4.3", f"DNS gave no answer about {domain}: {detail}")
+                return _unknown("4.4.3", f"DNS gave no answer about {domain}: {detail}")
 
     async def _smart_host(self, via: SmartHost) -> Hosts:
         try:
@@ -94,6 +94,10 @@ class HostFinder:
                 return tuple(Host(via.host, it, via.port) for it in values)[:TRIED_MAX]
             case NoSuchName() | NoData():
                 # A mistake in our own configuration is no reason to return people's mail.
-                return Deferred("4.4.4", f"the smart host {via.host} has no address in DNS")
+                return _unknown("4.4.4", f"the smart host {via.host} has no address in DNS")
             case TemporaryFailure(detail=detail):
-                return Deferred("4.4.3", f"DNS gave no answer about {via.host}: {detail}")
+                return _unknown("4.4.3", f"DNS gave no answer about {via.host}: {detail}")
+
+
+def _unknown(status: str, words: str) -> Deferred:
+    return Deferred(status, words, unreachable=True)

@@ -23,6 +23,8 @@ SILENT_HOSTS_MAX: Final = 1000
 SILENT_SECONDS: Final = 300.0
 """So long a host that did not answer is tried after the others."""
 KEPT_SESSIONS_TRIED_MAX: Final = 3
+RECIPIENTS_MAX: Final = 100
+"""Recipients in one transaction: as many as every host must take (RFC 5321 §4.5.3.1.8)."""
 NOT_ACKNOWLEDGED: Final = (
     "the connection ended after the whole message was sent and before it was acknowledged: it is "
     "sent again and may arrive twice"
@@ -159,7 +161,7 @@ class Transport:
         """Send what is still open by this session, and put the session back."""
         sent = False
         try:
-            if batch := attempt.batch_for(session):
+            while not session.over and (batch := attempt.batch_for(session)):
                 attempt.note(batch, await session.send(batch.outgoing, attempt.content), session)
             sent = True
         finally:
@@ -230,6 +232,7 @@ class _Attempt:
             foreign = [at for at in places if not envelope.recipients[at].mailbox.is_ascii]
             self.outcomes |= dict.fromkeys(foreign, Failed("5.6.7", NOT_INTERNATIONAL))
             places = tuple(at for at in places if at not in foreign)
+        places = places[:RECIPIENTS_MAX]
         outgoing = Outgoing(
             reverse_path=envelope.reverse_path,
             recipients=tuple(envelope.recipients[at] for at in places),
@@ -239,7 +242,7 @@ class _Attempt:
             envelope_id=envelope.envelope_id,
             return_content=envelope.return_content,
         )
-        if not places:
+        if not outgoing.recipients:
             return None
         if (refusal := obstacle(outgoing, extensions)) is not None:
             words = f"{refusal.text}: {session.host}"
@@ -248,10 +251,17 @@ class _Attempt:
         return _Batch(outgoing, places)
 
     def note(self, batch: _Batch, sent: Sent, session: HopSession) -> None:
-        """Take the result of a transaction."""
+        """Take the result of a transaction.
+
+        Of recipients that were too many for one transaction (452, RFC 5321 §4.5.3.1.10), those
+        that were not taken stay open for the next one.
+        """
+        some_taken = any(reply is not None and reply.is_positive for reply in sent.replies)
         for place, recipient, reply in zip(
             batch.places, batch.outgoing.recipients, sent.replies, strict=True
         ):
+            if reply is not None and reply.code == 452 and some_taken:
+                continue
             if reply is not None:
                 self.outcomes[place] = _outcome(reply, recipient, session)
             elif sent.ambiguous:
