@@ -90,6 +90,11 @@ class World:
     def names(self, account: str = "ann@example.com") -> list[str]:
         return [entry.unique for entry in maildir.entries(self.directory / account)]
 
+    def only_session(self) -> Pop3Session:
+        (session,) = self.service.sessions
+        assert isinstance(session, Pop3Session)
+        return session
+
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(5):
             while not condition():

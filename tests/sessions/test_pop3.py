@@ -1,9 +1,12 @@
 """POP3 sessions on a loopback port: TLS, slow readers, lost connections, the end."""
 
 import asyncio
+import contextlib
+import os
 import socket
 import ssl
 import struct
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +14,8 @@ import msgspec
 import pytest
 
 from posthouse.mailbox import maildir
-from posthouse.mailbox.maildrop import open_maildrop
+from posthouse.mailbox.maildir import MaildirError
+from posthouse.mailbox.maildrop import Maildrop, open_maildrop
 from posthouse.sessions.pop3_service import TlsRule
 from posthouse.telemetry.events import (
     Disconnected,
@@ -152,7 +156,7 @@ async def test_a_reader_who_does_not_read_costs_little(tmp_path: Path, rule: Tls
         it = await person(world, tls, limit=1024)
         await it.ask(SIGN_IN, 2)
         it.writer.write(b"RETR 1\r\nLIST\r\nRETR 1\r\n" + b"NOOP\r\n" * 20_000)
-        (session,) = world.service.sessions
+        session = world.only_session()
         await world.until(lambda: not session.can_write)
         await asyncio.sleep(0.1)
         transport = session._opened()
@@ -183,7 +187,7 @@ async def test_a_connection_lost_while_the_password_is_checked_locks_nothing(
         it = await person(world)
         it.writer.write(SIGN_IN)
         await world.until(lambda: bool(world.passwords.tried))
-        (session,) = world.service.sessions
+        session = world.only_session()
         it.reset()
         await world.until(lambda: not world.service.sessions)
         world.passwords.gate.set()
@@ -288,4 +292,107 @@ async def test_a_long_listing_is_sent_in_pieces(tmp_path: Path) -> None:
         said = await it.ask(SIGN_IN + b"LIST\r\nUIDL\r\nQUIT\r\n", 2 + 3002 + 3002 + 1)
         assert said[3002] == b"3000 2\r\n"
         assert said[-1] == b"+OK Bye\r\n"
+        await it.leave()
+
+
+class TornMaildrop(Maildrop):
+    """The disk fails after the first block."""
+
+    def read(self, number: int) -> Iterator[bytes]:
+        yield b"x" * 70_000 + b"\r\n"
+        raise MaildirError("input/output error")
+
+
+async def test_half_a_message_never_looks_like_a_whole_one(tmp_path: Path) -> None:
+    async with pop3_world(tmp_path) as world:
+        world.put("1.a.host", "x\n")
+
+        def torn(account: str) -> Maildrop:
+            lock = os.open(tmp_path, os.O_RDONLY)
+            return TornMaildrop(world.mailbox(), maildir.entries(world.mailbox()), lock)
+
+        world.service.open_maildrop = torn
+        it = await person(world)
+        await it.ask(SIGN_IN, 2)
+        it.writer.write(b"RETR 1\r\n")
+        with contextlib.suppress(ConnectionError):
+            said = await asyncio.wait_for(it.reader.read(), 5)
+            assert not said.endswith(b"\r\n.\r\n")
+        assert len(seen(world, StoreFailed)) == 1
+        await it.leave()
+
+
+async def test_a_message_that_cannot_be_removed_is_told_at_quit(tmp_path: Path) -> None:
+    async with pop3_world(tmp_path) as world:
+        world.put("1.a.host", "x\n")
+        it = await person(world)
+        await it.ask(SIGN_IN + b"DELE 1\r\n", 3)
+        (path,) = (world.mailbox() / "new").iterdir()
+        path.unlink()
+        path.mkdir()
+        (said,) = await it.ask(b"QUIT\r\n")
+        assert said == b"-ERR [SYS/TEMP] Some deleted messages could not be removed\r\n"
+        assert len(seen(world, StoreFailed)) == 1
+        await it.leave()
+
+
+async def test_a_bug_of_ours_ends_the_session_and_is_told(tmp_path: Path) -> None:
+    async with pop3_world(tmp_path) as world:
+
+        def broken(account: str) -> Maildrop:
+            raise RuntimeError("a bug")
+
+        world.service.open_maildrop = broken
+        it = await person(world)
+        it.writer.write(SIGN_IN)
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(it.reader.read(), 5) in (b"", b"+OK Send PASS\r\n")
+        await world.until(lambda: not world.service.sessions)
+        (problem,) = world.loop_problems
+        assert "a bug" in problem
+        world.loop_problems.clear()
+        await it.leave()
+
+
+async def test_who_stops_reading_is_left_in_the_end(tmp_path: Path) -> None:
+    limits = msgspec.structs.replace(LIMITS, idle_time=timedelta(seconds=0.1))
+    async with pop3_world(tmp_path, limits=limits) as world:
+        maildir.deliver(world.mailbox(), (b"x" * 98 + b"\r\n" for _ in range(200_000)), id="large")
+        it = await person(world, limit=1024)
+        await it.ask(SIGN_IN, 2)
+        it.writer.write(b"RETR 1\r\n")
+        await world.until(lambda: not world.service.sessions)
+        open_maildrop(world.mailbox()).close()
+        it.reset()
+
+
+async def test_a_slow_check_of_a_password_is_not_the_clients_idleness(tmp_path: Path) -> None:
+    limits = msgspec.structs.replace(LIMITS, wait_before_sign_in=timedelta(seconds=0.03))
+    async with pop3_world(tmp_path, limits=limits) as world:
+        world.passwords.gate = asyncio.Event()
+        it = await person(world)
+        it.writer.write(SIGN_IN)
+        await asyncio.sleep(0.1)
+        world.passwords.gate.set()
+        assert (await it.line(), (await it.line())[:3]) == (b"+OK Send PASS\r\n", b"+OK")
+        await it.leave()
+
+
+async def test_no_room_for_a_session_costs_no_handshake(tmp_path: Path) -> None:
+    limits = msgspec.structs.replace(LIMITS, sessions_max=0)
+    async with pop3_world(tmp_path, TlsRule.FROM_START, limits) as world:
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def test_login_takes_its_name_with_auth(tmp_path: Path) -> None:
+    async with pop3_world(tmp_path) as world:
+        it = await person(world)
+        said = await it.ask(b"AUTH LOGIN YW5uQGV4YW1wbGUuY29t\r\nc2VjcmV0\r\n", 2)
+        assert said[0] == b"+ UGFzc3dvcmQ6\r\n"
+        assert said[1].startswith(b"+OK 0 messages")
         await it.leave()

@@ -6,7 +6,7 @@ from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from msgspec import Struct, field
 
@@ -16,9 +16,6 @@ from posthouse.policy.facts import Load
 from posthouse.protocol.pop3.server import CoreLimits, Offer
 from posthouse.sessions.census import Census
 from posthouse.telemetry.events import LogEvent
-
-if TYPE_CHECKING:
-    from posthouse.sessions.pop3 import Pop3Session
 
 Address = IPv4Address | IPv6Address
 
@@ -30,6 +27,16 @@ class TlsRule(Enum):
     BEFORE_SIGN_IN = "before-sign-in"
     FROM_START = "from-start"
     OFF = "off"
+
+
+class OpenSession(Protocol):
+    """A session as those see it who end the server."""
+
+    def stop(self) -> None:
+        """End it as soon as the running command is answered."""
+
+    def abort(self) -> None:
+        """End it at once."""
 
 
 class Verifier(Protocol):
@@ -96,7 +103,7 @@ class Pop3Service(Struct, eq=False):
     tls_rule: TlsRule = TlsRule.BEFORE_SIGN_IN
     limits: Pop3Limits = Pop3Limits()
     census: Census = field(default_factory=Census)
-    sessions: set["Pop3Session"] = field(default_factory=set)
+    sessions: set[OpenSession] = field(default_factory=set)
 
     def offer(self, *, is_encrypted: bool) -> Offer:
         """Return what a connection may do before sign-in."""
