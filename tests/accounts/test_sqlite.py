@@ -11,7 +11,7 @@ import pytest
 
 from posthouse.accounts.sqlite import SqliteAccountStore
 from posthouse.accounts.store import AccountError, AccountExistsError, StoreError
-from posthouse.mail.address import parse_mailbox
+from posthouse.mail.address import Mailbox, parse_mailbox
 from tests.accounts.conformance import ANN, BOB, SALES
 
 
@@ -135,7 +135,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from posthouse.accounts.sqlite import SqliteAccountStore
-from posthouse.mail.address import parse_mailbox
+from posthouse.mail.address import Mailbox, parse_mailbox
 store = SqliteAccountStore(Path(sys.argv[1]))
 for number in range(100_000):
     store.add(parse_mailbox(f"person{number}@example.com"), "hash")
@@ -166,4 +166,25 @@ def test_a_quoted_name_is_kept_as_an_address(path: Path) -> None:
     store.add(odd, "hash")
     assert store.resolve(odd, plus_tags=True).accounts == ('"ann smith"@example.com',)
     assert store.find('"Ann Smith"@example.com') is not None
+    store.close()
+
+
+@pytest.mark.parametrize("local_part", ["\ud800", "\u0390" * 30, "a\u202eb"])
+def test_an_address_that_would_not_come_back_the_same_is_not_taken(
+    path: Path, local_part: str
+) -> None:
+    store = SqliteAccountStore(path)
+    odd = Mailbox(local_part, "example.com")
+    for attempt in (
+        lambda: store.add(odd, "hash"),
+        lambda: store.add_alias(odd, [ANN]),
+        lambda: store.add_alias(SALES, [odd]),
+        lambda: store.remove_alias(odd),
+    ):
+        with pytest.raises(AccountError, match="cannot be an address"):
+            attempt()
+    assert not store.resolve(odd, plus_tags=True).known
+    assert store.find(f"{local_part}@example.com") is None
+    assert store.find(local_part) is None
+    assert store.credentials(local_part) == ()
     store.close()

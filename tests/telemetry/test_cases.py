@@ -67,6 +67,7 @@ def test_a_case_is_found_at_once_and_after_a_restart(store: CaseStore, path: Pat
     reader = CaseReader(path)
     assert reader.find(case.id) == case
     assert reader.find("00000000") is None
+    assert reader.find("\ud800") is None
     reader.close()
 
 
@@ -145,6 +146,7 @@ def test_unpaired_surrogates_are_kept_as_escapes(store: CaseStore) -> None:
         (Search(reason="sender-not-own"), "4"),
         (Search(since=NOON + timedelta(minutes=3)), "543"),
         (Search(until=NOON + timedelta(minutes=3)), "21"),
+        (Search(person="\ud800", client="\ud800", reason="\ud800"), ""),
         (Search(person="' OR 1=1 --", reason="x' OR '1"), ""),
     ],
 )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from posthouse.accounts.store import (
+    AccountError,
     AccountRecord,
     Alias,
     Credential,
@@ -24,18 +25,18 @@ class AddressTables:
     def is_account(self, mailbox: Mailbox) -> bool:
         """Whether an account has this primary address."""
         asked = "SELECT 1 FROM accounts WHERE name = ?"
-        return self._connection.execute(asked, (str(mailbox),)).fetchone() is not None
+        return self._connection.execute(asked, (_bindable(str(mailbox)),)).fetchone() is not None
 
     def targets(self, mailbox: Mailbox) -> tuple[Mailbox, ...]:
         """Return the targets of the alias at this address, as written."""
         asked = "SELECT target FROM alias_targets WHERE address = ?"
-        found = self._connection.execute(asked, (str(mailbox),))
+        found = self._connection.execute(asked, (_bindable(str(mailbox)),))
         return tuple(parse_mailbox(target) for (target,) in found)
 
     def sources(self, mailbox: Mailbox) -> Iterator[tuple[Mailbox, Mailbox]]:
         """Yield (alias, target) where the target is `mailbox`, with or without a plus tag."""
         asked = "SELECT address, target FROM alias_targets WHERE target_key = ?"
-        return self._pairs(asked, str(mailbox.without_tag()))
+        return self._pairs(asked, _bindable(str(mailbox.without_tag())))
 
     def sources_in(self, domain: str) -> Iterator[tuple[Mailbox, Mailbox]]:
         """Yield (alias, target) for every target in a domain."""
@@ -53,14 +54,34 @@ def written(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
+def keepable(mailbox: Mailbox) -> Mailbox:
+    """Return an address folded, as it is kept.
+
+    Raises:
+        AccountError: If it would not be the same address when it is read back.
+    """
+    folded, text = mailbox.folded, str(mailbox.folded)
+    try:
+        if text.isprintable() and parse_mailbox(text) == folded:
+            return folded
+    except AddressError as problem:
+        raise AccountError(f"{text!a} cannot be an address here: {problem}") from None
+    raise AccountError(f"{text!a} cannot be an address here: not all of it is letters")
+
+
+def _bindable(text: str) -> str:
+    """Return text that SQLite takes: a stranger may send unpaired surrogates."""
+    return text if text.isprintable() else text.encode("utf-8", "backslashreplace").decode()
+
+
 def sign_in_key(connection: sqlite3.Connection, name: str) -> str | None:
     """Return the name of the account that `name` means: an address, or a unique local-part."""
     if "@" not in name:
         asked = "SELECT name FROM accounts WHERE local_part = ? LIMIT 2"
-        found = connection.execute(asked, (name.casefold(),)).fetchall()
+        found = connection.execute(asked, (_bindable(name.casefold()),)).fetchall()
         return found[0][0] if len(found) == 1 else None
     try:
-        key = str(parse_mailbox(name).folded)
+        key = _bindable(str(parse_mailbox(name).folded))
     except AddressError:
         return None
     asked = "SELECT 1 FROM accounts WHERE name = ?"

@@ -68,7 +68,7 @@ class SqliteAccountStore:
 
     def add(self, name: Mailbox, password_hash: str) -> AccountRecord:
         """Add an account."""
-        mailbox, created = name.folded, self._now()
+        mailbox, created = rows.keepable(name), self._now()
         key = str(mailbox)
         with self._file.write() as connection:
             if AddressTables(connection).is_account(mailbox):
@@ -140,8 +140,8 @@ class SqliteAccountStore:
 
     def add_alias(self, address: Mailbox, targets: Iterable[Mailbox]) -> Alias:
         """Let an address lead elsewhere."""
-        place = address.folded
-        wanted = {target.folded: target for target in targets}
+        place = rows.keepable(address)
+        wanted = {rows.keepable(target): target for target in targets}
         if not wanted:
             raise AccountError(f"the alias {place} needs a target")
         with self._file.write() as connection:
@@ -161,7 +161,7 @@ class SqliteAccountStore:
 
     def remove_alias(self, address: Mailbox) -> None:
         """Remove an alias."""
-        key = str(address.folded)
+        key = str(rows.keepable(address))
         with self._file.write() as connection:
             gone = connection.execute("DELETE FROM alias_targets WHERE address = ?", (key,))
             if not gone.rowcount:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from posthouse.policy.decision import Decision, Stage, Step, Verdict
 from posthouse.policy.facts import Request
 from posthouse.policy.reasons import Reason
+from posthouse.telemetry.escaping import escaped
 
 ID_CHARACTERS: Final = 8
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: no I, L, O, U
@@ -116,7 +117,7 @@ def fresh_id() -> str:
 
 def id_as_meant(text: str) -> str:
     """Return the id that a person meant: any case, O for 0, I or L for 1, with hyphens."""
-    return text.strip().upper().translate(_AS_MEANT)
+    return escaped(text).strip().upper().translate(_AS_MEANT)
 
 
 def encode(case: Case) -> bytes:

@@ -222,9 +222,9 @@ def _conditions(wanted: Search) -> tuple[list[str], tuple[object, ...]]:
         address = _key(wanted.address)
         parts.append(("(reverse_path = ? OR forward_path = ?)", (address, address)))
     if wanted.client and not _networks(wanted.client):
-        parts.append(("client = ?", (wanted.client,)))
+        parts.append(("client = ?", (_key(wanted.client),)))
     if wanted.reason:
-        parts.append(("reason = ?", (wanted.reason,)))
+        parts.append(("reason = ?", (_key(wanted.reason),)))
     if wanted.since:
         parts.append(("at >= ?", (_ticks(wanted.since),)))
     if wanted.until:
