@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from posthouse.accounts.passwords import generate_password, hash_password
+from posthouse.accounts.passwords import generate_password, hash_generated, hash_password
 from posthouse.accounts.store import CredentialKind
 from posthouse.cli.exits import Exit, Failure
 from posthouse.cli.installation import Installation, current_options, open_installation
@@ -126,7 +126,7 @@ def add_submission_password(address: str, label: str) -> None:
     installation = open_installation(current_options())
     password = generate_password()
     with installation.accounts() as store:
-        store.add_submission_password(_mailbox_text(address), label, hash_password(password))
+        store.add_submission_password(_mailbox_text(address), label, hash_generated(password))
     _tell_password(address, label, password, generated=True)
 
 
