@@ -23,6 +23,7 @@ CODES: Final = {
     "string_type": "C013",
     "tuple_type": "C014",
     "model_type": "C015",
+    "model_attributes_type": "C015",
     "dict_type": "C015",
     "int_type": "C016",
     "bool_type": "C017",

@@ -79,14 +79,15 @@ def _render_one(diagnostic: Diagnostic, lines: list[str], name: str) -> str:
         shown.append(f"{margin}--> {name}")
     first = "help: "
     for line in _help_lines(diagnostic.help):
-        shown.append(f"{margin} = {first}{showable(line)}")
+        shown.append(f"{margin} = {first}{line}")
         first = "      "
     shown.append(f"{margin} = more: posthouse explain {diagnostic.code}")
     return "\n".join(shown) + "\n"
 
 
 def _help_lines(words: str) -> list[str]:
-    return [each for line in words.split("\n") for each in textwrap.wrap(line, _HELP_COLUMNS_MAX)]
+    shown = [showable(line) for line in words.split("\n")]
+    return [part for line in shown for part in textwrap.wrap(line, _HELP_COLUMNS_MAX)]
 
 
 def _underline(line: str, diagnostic: Diagnostic) -> tuple[str, str]:

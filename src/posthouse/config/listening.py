@@ -2,6 +2,7 @@
 
 from ipaddress import ip_address
 
+from posthouse.config.private_networks import is_private_address
 from posthouse.config.schema import Configuration, Listener, ServiceName, SignedIn, TlsRule
 
 
@@ -10,10 +11,10 @@ def takes_mail(listener: Listener) -> bool:
     return listener.service in (ServiceName.SMTP, ServiceName.SUBMISSION)
 
 
-def is_private(listener: Listener) -> bool:
+def serves_private_only(listener: Listener) -> bool:
     """Whether it can be reached from private or loopback networks only."""
     hosts = [ip_address(endpoint.host) for endpoint in listener.on]
-    return all(host.is_private and not host.is_unspecified for host in hosts)
+    return all(is_private_address(host) for host in hosts)
 
 
 def is_loopback_only(configuration: Configuration) -> bool:
@@ -37,7 +38,7 @@ def takes_sign_ins(door: SignedIn, name: str, listener: Listener) -> bool:
 
 def takes_passwords_in_clear(configuration: Configuration, name: str, listener: Listener) -> bool:
     """Whether a password may cross somebody else's network unencrypted."""
-    if listener.tls_rule is not TlsRule.OFFERED or is_private(listener):
+    if listener.tls_rule is not TlsRule.OFFERED or serves_private_only(listener):
         return False
     doors = [door for door in configuration.may_relay if isinstance(door, SignedIn)]
     return listener.service is ServiceName.POP3 or any(

@@ -17,7 +17,7 @@ from posthouse.policy.reasons import Reason
 WORDING_FIELDS: Final = frozenset({
     "recipient", "domain", "sender", "address", "field", "allowed", "minutes_ago", "client",
     "hostname", "port", "how_to_sign_in", "megabytes", "check", "detail", "message", "case",
-    "contact",
+    "contact", "account", "hello", "link", "listener", "reason", "subject", "window",
 })  # fmt: skip
 _FIELD: Final = re.compile(r"\{([^{}]*)\}")
 _WORDING_OCTETS_MAX: Final = 400  # leaves room for code, status and filled fields in 512

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from typing import Final, NamedTuple
 
 from posthouse.config.catalogue import finding
 from posthouse.config.check_doors import has_ended
 from posthouse.config.diagnostic import Diagnostic
-from posthouse.config.listening import is_private, takes_mail
+from posthouse.config.listening import serves_private_only, takes_mail
+from posthouse.config.private_networks import gateway_of, is_loopback, is_private
 from posthouse.config.schema import Configuration, Door, Network, NetworkText
 from posthouse.config.spans import Path, Spans
 from posthouse.policy import networks as policy_networks
@@ -19,28 +20,6 @@ WIDE_IPV6: Final = 2**96  # addresses of a /32
 EVERYTHING_IPV4: Final = 2**31
 EVERYTHING_IPV6: Final = 2**124
 _GLOBAL_IPV6: Final = IPv6Network("2000::/3")  # RFC 4291 §2.5.4, as IANA allocates it
-Reach = tuple[int, int, int]  # version, first and last address
-
-
-def _reach(network: policy_networks.Network) -> Reach:
-    first = int(network.network_address)
-    return network.version, first, first + network.num_addresses - 1
-
-
-_PRIVATE: Final = tuple(
-    _reach(ip_network(each))
-    for each in (
-        "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",  # RFC 1918
-        "100.64.0.0/10",  # RFC 6598: behind the NAT of a provider
-        "127.0.0.0/8", "169.254.0.0/16", "::1/128", "fc00::/7", "fe80::/10",
-    )
-)  # fmt: skip
-_GATEWAYS: Final = {
-    "Docker": _reach(ip_network("172.17.0.0/16")),
-    "Docker Desktop": _reach(ip_network("192.168.65.0/24")),
-    "Podman": _reach(ip_network("10.88.0.0/16")),
-    "rootless containers": _reach(ip_network("10.0.2.0/24")),
-}
 
 
 class Entry(NamedTuple):
@@ -98,7 +77,7 @@ def _wide(entry: Entry, spans: Spans) -> Iterator[Diagnostic]:
     networks = entry.written.networks
     count = addresses(networks)
     limit, prefix = (WIDE_IPV4, "/16") if networks[0].version == 4 else (WIDE_IPV6, "/32")
-    if count > limit:
+    if count > limit and not all(is_loopback(network) for network in networks):
         size = f"{count:,}" if networks[0].version == 4 else f"2^{count.bit_length() - 1}"
         message = f"{entry.written} lets {size} addresses relay"
         words = f"wider than {prefix}: narrow it, or say why in because = ..."
@@ -107,32 +86,24 @@ def _wide(entry: Entry, spans: Spans) -> Iterator[Diagnostic]:
 
 def _gateway(configuration: Configuration, entry: Entry, spans: Spans) -> Iterator[Diagnostic]:
     """A private address that reaches a public listener may stand for everybody behind it."""
-    if not any(_inside(network, _PRIVATE) for network in entry.written.networks):
+    networks = entry.written.networks
+    if not any(is_private(network) for network in networks):
         return
     valid = [
         listener
         for name, listener in configuration.listen.items()
         if takes_mail(listener) and (entry.door.listeners is None or name in entry.door.listeners)
     ]
-    if all(is_private(listener) for listener in valid):
+    if all(serves_private_only(listener) for listener in valid):
         return
-    makers = [
-        maker
-        for maker, gateway in _GATEWAYS.items()
-        if any(_inside(network, (gateway,)) for network in entry.written.networks)
-    ]
-    gateway = f"the gateway of {makers[0]}" if makers else "a gateway or proxy"
+    maker = next(filter(None, map(gateway_of, networks)), "")
+    gateway = f"the gateway of {maker}" if maker else "a gateway or proxy"
     message = f"{entry.written} may be the address of {gateway}, for everybody behind it"
     words = (
         "let a listener on a private address serve them (listeners = ...),\n"
         "or say in because = ... how clients reach this server"
     )
     yield finding("gateway", message, spans.value(entry.path), words)
-
-
-def _inside(network: policy_networks.Network, others: Iterable[Reach]) -> bool:
-    version, first, last = _reach(network)
-    return any(version == v and begin <= first and last <= end for v, begin, end in others)
 
 
 def _narrowed_in_vain(entries: list[Entry], spans: Spans) -> Iterator[Diagnostic]:

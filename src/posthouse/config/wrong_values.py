@@ -78,16 +78,8 @@ def _wrong_kind(kind: str, value: object, place: Place, context: dict[str, Any])
     """The value is of another kind than the key needs."""
     key = next((str(part) for part in reversed(place.path) if isinstance(part, str)), "")
     this = f"this is {kind_of(value)}"
-    if kind == "tuple_type":
-        if isinstance(value, dict):
-            heading = _heading(place.path)
-            return kind, f"{key} is a list of tables", f"write [[{heading}]] with two brackets"
-        return kind, f"{this}, {key} is a list", f"write {key} = [{_shown(value)}]"
-    if kind in ("model_type", "dict_type"):
-        words = f"write [{_heading(place.path)}] and its keys below"
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            words = f"write [{_heading(place.path)}] with single brackets"
-        return kind, f"{this}, {key} is a table", words
+    if kind in ("tuple_type", "model_type", "dict_type", "model_attributes_type"):
+        return kind, *_wrong_shape(kind, value, key, place)
     if kind == "int_type":
         return kind, f"{this}, {key} is a whole number", "write it without quotes, point or unit"
     if kind == "bool_type":
@@ -102,6 +94,21 @@ def _wrong_kind(kind: str, value: object, place: Place, context: dict[str, Any])
         words = "" if needed else f", or leave {key} out for its default"
         return kind, f"{key} is empty", f"name one at least{words}"
     return "other", f"{this}, which {key or 'this table'} cannot be", ""
+
+
+def _wrong_shape(kind: str, value: object, key: str, place: Place) -> tuple[str, str]:
+    """A table, a list or a list of tables where another one of them belongs."""
+    this, heading = f"this is {kind_of(value)}", _heading(place.path)
+    if kind == "tuple_type" and not isinstance(value, dict):
+        return f"{this}, {key} is a list", f"write {key} = [{_shown(value)}]"
+    if kind == "tuple_type":
+        return f"{key} is a list of tables", f"write [[{heading}]] with two brackets"
+    if place.path and isinstance(place.path[-1], int):
+        words = f"write [[{heading}]] and its keys below, for each"
+        return f"{this}, {key} is a list of tables", words
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return f"{this}, {key} is a table", f"write [{heading}] with single brackets"
+    return f"{this}, {key} is a table", f"write [{heading}] and its keys below"
 
 
 def _heading(path: Path) -> str:

@@ -1,0 +1,55 @@
+"""Networks that mean something else in each place, and those where a gateway hides everybody."""
+
+from ipaddress import ip_network
+from typing import Final
+
+from posthouse.policy.networks import Address, Network
+
+Reach = tuple[int, int, int]  # version, first and last address
+
+
+def _reach(network: Network) -> Reach:
+    first = int(network.network_address)
+    return network.version, first, first + network.num_addresses - 1
+
+
+_LOOPBACK: Final = tuple(_reach(ip_network(each)) for each in ("127.0.0.0/8", "::1/128"))
+_PRIVATE: Final = _LOOPBACK + tuple(
+    _reach(ip_network(each))
+    for each in (
+        "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",  # RFC 1918
+        "100.64.0.0/10",  # RFC 6598: behind the NAT of a provider
+        "169.254.0.0/16", "fc00::/7", "fe80::/10",
+    )
+)  # fmt: skip
+_GATEWAYS: Final = {
+    "Docker": _reach(ip_network("172.17.0.0/16")),
+    "Docker Desktop": _reach(ip_network("192.168.65.0/24")),
+    "Podman": _reach(ip_network("10.88.0.0/16")),
+    "rootless containers": _reach(ip_network("10.0.2.0/24")),
+}
+
+
+def is_loopback(network: Network) -> bool:
+    """Whether it is this machine."""
+    return any(_inside(network, each) for each in _LOOPBACK)
+
+
+def is_private(network: Network) -> bool:
+    """Whether it is used by many, each for themselves (RFC 1918, RFC 6598, RFC 4193)."""
+    return any(_inside(network, each) for each in _PRIVATE)
+
+
+def is_private_address(address: Address) -> bool:
+    """Whether the address is in a private network."""
+    return is_private(ip_network(address))
+
+
+def gateway_of(network: Network) -> str:
+    """Return whose containers usually reach the world by it, or ""."""
+    return next((maker for maker, each in _GATEWAYS.items() if _inside(network, each)), "")
+
+
+def _inside(network: Network, reach: Reach) -> bool:
+    version, first, last = _reach(network)
+    return version == reach[0] and reach[1] <= first and last <= reach[2]
