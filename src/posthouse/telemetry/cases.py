@@ -147,15 +147,12 @@ class CaseStore:
             StoreError: If the file cannot be written.
         """
         before = self._now() - (self.keep if keep is None else keep)
-        gone = 0
-        while count := self._deleted(
-            lambda it: case_file.delete_before(it, before, PRUNED_AT_ONCE)
-        ):
+        gone = self._delete_all(lambda it: case_file.delete_before(it, before, PRUNED_AT_ONCE))
+        while self._octets_used() > self.octets_max:
+            count = self._deleted(lambda it: case_file.delete_oldest(it, PRUNED_AT_ONCE))
             gone += count
-        while self._octets_used() > self.octets_max and (
-            count := self._deleted(lambda it: case_file.delete_oldest(it, PRUNED_AT_ONCE))
-        ):
-            gone += count
+            if not count or self._closing.is_set():
+                break
         return gone
 
     def close(self) -> None:
@@ -200,6 +197,14 @@ class CaseStore:
                 self.dropped += len(batch)
         with self._lock:
             self._being_written = {}
+
+    def _delete_all(self, delete: Callable[[sqlite3.Connection], int]) -> int:
+        gone = 0
+        while count := self._deleted(delete):
+            gone += count
+            if self._closing.is_set():
+                break  # the rest after the next start
+        return gone
 
     def _deleted(self, delete: Callable[[sqlite3.Connection], int]) -> int:
         with self._connection_lock, explained(self._path, CASES):
