@@ -202,7 +202,9 @@ class Pop3Session(StreamProtocol):
 
     def _begin_tls(self) -> None:
         context = self._service.tls
-        assert context is not None, "STLS is offered only with a context"
+        if context is None:  # it went away since the session began
+            self._core.answer(replies.TLS_NOT_OFFERED)
+            return
         self._core.answer(replies.BEGIN_TLS)
         self._flush()
         self.start_tls(context)
