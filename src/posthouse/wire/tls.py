@@ -25,7 +25,8 @@ class TlsPipe:
 
     Attributes:
         handshake_done: Plaintext may flow.
-        eof: The peer closed its direction properly (close_notify).
+        eof: The peer closed its direction properly (close_notify). A socket that ends without
+            was cut off, by whomever.
     """
 
     def __init__(
@@ -86,10 +87,6 @@ class TlsPipe:
                 self._tls.unwrap()
             except ssl.SSLError:  # the peer has not closed yet, or is broken: both are fine now
                 return
-
-    def peer_closed(self) -> None:
-        """The socket came to its end: without close_notify a message may have been cut off."""
-        self._incoming.write_eof()
 
     @property
     def version(self) -> str | None:

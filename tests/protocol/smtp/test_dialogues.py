@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from tests.dialogue import Dialogue
 
 FILES = sorted((Path(__file__).parents[2] / "dialogues" / "smtp").glob("*.txt"))
