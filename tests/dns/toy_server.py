@@ -24,7 +24,7 @@ class ToyServer:
     Attributes:
         asked: How often each (name, type) was asked.
         rcodes: Names answered with an error code.
-        silent: Names that get no answer.
+        silent: Names that get no answer; `silent_types` the same for types.
         truncated: Names whose UDP answers are cut short.
         referring: Names answered with other servers' names only.
         minimum: Seconds that "no" is good for.
@@ -38,6 +38,7 @@ class ToyServer:
         self.silent: set[str] = set()
         self.truncated: set[str] = set()
         self.referring: set[str] = set()
+        self.silent_types: set[str] = set()
         self.refuses_edns = False
         self.follows_aliases = True
         self.lies_about_id = False
@@ -72,7 +73,7 @@ class ToyServer:
         name = question.name.to_text(omit_final_dot=True).lower()
         self.asked[name, dns.rdatatype.to_text(question.rdtype)] += 1
         self.over_tcp += not udp
-        if name in self.silent:
+        if name in self.silent or dns.rdatatype.to_text(question.rdtype) in self.silent_types:
             return None
         response = dns.message.make_response(query)
         response.flags |= dns.flags.RA
@@ -137,3 +138,13 @@ class _Datagrams(asyncio.DatagramProtocol):
         answer = self._server.answer(data, udp=True)
         if answer is not None:
             self._transport.sendto(answer, addr)
+
+
+class Ticks:
+    """A monotonic clock by hand, in seconds."""
+
+    def __init__(self) -> None:
+        self.at = 100.0
+
+    def __call__(self) -> float:
+        return self.at

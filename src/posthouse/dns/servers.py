@@ -42,7 +42,9 @@ def parse_server(text: str) -> ServerAddress:
         ValueError: If it is not an IP address with or without a port.
     """
     if text.startswith("["):
-        host, _, port = text[1:].partition("]")
+        host, bracket, port = text[1:].partition("]")
+        if not bracket or (port and not port.startswith(":")):
+            raise ValueError(f"{text!r} is not an address in brackets with a port behind it")
         address: IPv4Address | IPv6Address = IPv6Address(host)
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
