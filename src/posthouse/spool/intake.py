@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from posthouse.mail.envelope import Envelope
 from posthouse.spool.database import is_no_room
-from posthouse.spool.disk import Disk
+from posthouse.spool.large import SideFiles
 from posthouse.spool.records import StorageError
 from posthouse.spool.shelf import Arrival
 from posthouse.spool.writer import Done
@@ -21,14 +21,10 @@ MEMORY_OCTETS_MAX: Final = 256 * 1024  # above, the content streams to a side fi
 class Door(Protocol):
     """The part of the spool that an intake needs."""
 
-    directory: Path
-    disk: Disk
+    files: SideFiles
 
     def shelve(self, arrival: Arrival, done: Done) -> None:
         """Queue a complete message for the next commit."""
-
-    def flush_aside(self, action: Callable[[], None]) -> None:
-        """Run the slow flush of a side file where nobody waits for it."""
 
     def fail(self, error: StorageError) -> None:
         """After this no mail is taken any more."""
@@ -62,7 +58,7 @@ class Intake:
             if self.octets > MEMORY_OCTETS_MAX:
                 self._stream()
         else:
-            self._attempt(lambda: self._door.disk.write(self._handle, octets))
+            self._attempt(lambda: self._door.files.disk.write(self._handle, octets))
 
     def head(self, octets_max: int = HEAD_OCTETS_MAX) -> bytes:
         """Return the first octets of the content, at most 64 KiB."""
@@ -107,7 +103,7 @@ class Intake:
             return
         arrival = Arrival(id, envelope, prepend, octets, file=self._name, hold=hold, case=case)
         handle, self._handle = self._handle, -1
-        self._door.flush_aside(partial(self._flush_then_shelve, handle, arrival, done))
+        self._door.files.aside(partial(self._flush_then_shelve, handle, arrival, done))
 
     def abandon(self) -> None:
         """Forget it all; harmless when called again or after `commit`."""
@@ -119,7 +115,7 @@ class Intake:
 
     @property
     def _path(self) -> Path:
-        return self._door.directory / self._name
+        return self._door.files.directory / self._name
 
     def _stream(self) -> None:
         """The content became large: what is in memory moves to a file of its own."""
@@ -127,9 +123,8 @@ class Intake:
         self._head = octets[:HEAD_OCTETS_MAX]
 
         def begin() -> None:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            self._handle = os.open(self._path, flags, 0o600)
-            self._door.disk.write(self._handle, octets)
+            self._handle = self._door.files.create(self._name)
+            self._door.files.disk.write(self._handle, octets)
 
         self._attempt(begin)
 
@@ -149,11 +144,7 @@ class Intake:
     def _flush_then_shelve(self, handle: int, arrival: Arrival, done: Done) -> None:
         """File first, then its name, then the commit that names it."""
         try:
-            try:
-                self._door.disk.flush(handle)
-            finally:
-                os.close(handle)
-            self._door.disk.flush_directory(self._door.directory)
+            self._door.files.flush_and_close(handle)
         except OSError as error:
             trouble = self._trouble(error)
             self._path.unlink(missing_ok=True)

@@ -10,7 +10,6 @@ Guarantees (docs/spool.md; each has a test that bears its name):
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from posthouse.spool.database import open_for_writing
 from posthouse.spool.disk import Disk
 from posthouse.spool.identifiers import IdSource
 from posthouse.spool.intake import Intake
+from posthouse.spool.large import SideFiles
 from posthouse.spool.leases import Leases
 from posthouse.spool.lock import lock_directory
 from posthouse.spool.reading import Readers
@@ -38,7 +38,6 @@ from posthouse.spool.records import (
 from posthouse.spool.shelf import Arrival, Shelf
 from posthouse.spool.writer import Change, Done, Writer
 
-CHUNK_OCTETS: Final = 64 * 1024
 EVERYTHING: Final = Filters()
 RESERVE_OCTETS: Final = 32 * 1024 * 1024
 EACH_DESTINATION: Final = 20  # messages for one destination in one `take_due`
@@ -82,36 +81,26 @@ class Spool:
             StorageError: `corrupt`, `newer`, `locked`, `unreadable` or `full`; nothing changed.
         """
         self.path = directory / "spool.db"
-        self.disk = disk or Disk()
-        self.directory = directory / "large"
+        self.files = SideFiles(directory / "large", disk or Disk())
         self._now = now
         self._reserve = reserve_octets
         self._arrived: list[Callable[[], None]] = []
-        self._lock = lock_directory(directory, self.directory)
+        self._lock = lock_directory(directory, self.files.directory)
         try:
             connection = open_for_writing(self.path)
         except BaseException:
             os.close(self._lock)
             raise
         self._shelf = Shelf(connection, self._removed)
-        self._writer = Writer(connection, self.path, self.disk, self._shelf)
+        self._writer = Writer(connection, self.path, self.files.disk, self._shelf)
         self._readers = Readers(self.path)
         self._leases = Leases()
         self._recent = RecentContents(memory_octets)
-        self._flusher = ThreadPoolExecutor(2, thread_name_prefix="spool-flusher")
-        self._pending: set[Future[None]] = set()
-        self._pending_lock = threading.Lock()
         try:
-            with self._readers.one() as sql:
-                self._ids = IdSource(now, reading.last_number(sql))
-                needed = reading.side_files(sql)
-            bereft = self._clean(needed)
+            self._ids = self._begin()
         except BaseException:
             self.close()
             raise
-        self._writer.start()
-        for message_id, file in bereft:
-            self.hold(message_id, f"its content is gone: {self.directory / file} is missing")
 
     # ------------------------------------------------------------ mail comes in
 
@@ -126,7 +115,7 @@ class Spool:
 
     def has_room(self, octets: int) -> bool:
         """Whether a message of this size would find room now; else answer 452 at once."""
-        return self.disk.free_octets(self.directory) - octets > self._reserve
+        return self.files.disk.free_octets(self.files.directory) - octets > self._reserve
 
     def open_intake(self) -> Intake:
         """Begin to receive a message."""
@@ -151,17 +140,6 @@ class Spool:
 
         octets = len(arrival.content)
         self._writer.submit(Change(lambda: self._shelf.accept(arrival), tell, octets=octets))
-
-    def flush_aside(self, action: Callable[[], None]) -> None:
-        """Run `action`, the slow flush of a side file, where nobody waits for it."""
-        try:
-            future = self._flusher.submit(action)
-        except RuntimeError:  # the spool was closed: the action will be told so
-            action()
-            return
-        with self._pending_lock:
-            self._pending.add(future)
-        future.add_done_callback(self._flushed_aside)
 
     def fail(self, error: StorageError) -> None:
         """Take no mail any more: a flush failed outside the writer."""
@@ -246,17 +224,8 @@ class Spool:
             octets, file = reading.content_parts(sql, message_id)
         if octets:
             yield octets
-        if not file:
-            return
-        try:
-            with (self.directory / file).open("rb") as side:
-                while part := side.read(CHUNK_OCTETS):
-                    yield part
-        except OSError as error:
-            where = self.directory / file
-            raise StorageError(
-                "missing", f"{where} of {message_id} cannot be read: {error}"
-            ) from error
+        if file:
+            yield from self.files.read(file)
 
     def content_octets(self, message_id: str) -> bytes:
         """Return the whole content; `content` is for large ones.
@@ -329,14 +298,12 @@ class Spool:
         Raises:
             StorageError: If it cannot be.
         """
-        with self._pending_lock:
-            pending = list(self._pending)
-        wait(pending)
+        self.files.wait()
         self._do(lambda: None)
 
     def close(self) -> None:
         """Commit what waits and let go of the directory."""
-        self._flusher.shutdown(wait=True)
+        self.files.close()
         self._readers.close()
         self._writer.close()
         if self._lock >= 0:
@@ -345,14 +312,10 @@ class Spool:
 
     # ------------------------------------------------------------ details
 
-    def _flushed_aside(self, future: Future[None]) -> None:
-        with self._pending_lock:
-            self._pending.discard(future)
-
     def _removed(self, message_id: str, file: str) -> None:
         self._recent.forget(message_id)
         if file:
-            (self.directory / file).unlink(missing_ok=True)
+            self.files.remove(file)
 
     def _wake(self, error: StorageError | None) -> None:
         if error is None:
@@ -379,13 +342,12 @@ class Spool:
             raise errors[0]
         return answer[0]
 
-    def _clean(self, needed: dict[str, str]) -> list[tuple[str, str]]:
-        """Remove side files that nothing names: never promised, or delivered already.
-
-        Returns:
-            Id and side file of messages whose file is missing.
-        """
-        names = {path.name for path in self.directory.iterdir()}
-        for name in names - needed.keys():
-            (self.directory / name).unlink(missing_ok=True)
-        return [(needed[name], name) for name in needed.keys() - names]
+    def _begin(self) -> IdSource:
+        """Put the side files in order and start to write."""
+        with self._readers.one() as sql:
+            last, needed = reading.last_number(sql), reading.side_files(sql)
+        missing = self.files.clean(needed)
+        self._writer.start()
+        for name in missing:
+            self.hold(needed[name], f"its content {self.files.directory / name} is missing")
+        return IdSource(self._now, last)
