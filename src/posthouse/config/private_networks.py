@@ -10,7 +10,7 @@ Reach = tuple[int, int, int]  # version, first and last address
 
 def _reach(network: Network) -> Reach:
     first = int(network.network_address)
-    return network.version, first, first + network.num_addresses - 1
+    return network.version, first, first + (1 << network.max_prefixlen - network.prefixlen) - 1
 
 
 _LOOPBACK: Final = tuple(_reach(ip_network(each)) for each in ("127.0.0.0/8", "::1/128"))
@@ -32,12 +32,12 @@ _GATEWAYS: Final = {
 
 def is_loopback(network: Network) -> bool:
     """Whether it is this machine."""
-    return any(_inside(network, each) for each in _LOOPBACK)
+    return _inside(_reach(network), _LOOPBACK)
 
 
 def is_private(network: Network) -> bool:
     """Whether it is used by many, each for themselves (RFC 1918, RFC 6598, RFC 4193)."""
-    return any(_inside(network, each) for each in _PRIVATE)
+    return _inside(_reach(network), _PRIVATE)
 
 
 def is_private_address(address: Address) -> bool:
@@ -47,9 +47,10 @@ def is_private_address(address: Address) -> bool:
 
 def gateway_of(network: Network) -> str:
     """Return whose containers usually reach the world by it, or ""."""
-    return next((maker for maker, each in _GATEWAYS.items() if _inside(network, each)), "")
+    reach = _reach(network)
+    return next((maker for maker, each in _GATEWAYS.items() if _inside(reach, (each,))), "")
 
 
-def _inside(network: Network, reach: Reach) -> bool:
-    version, first, last = _reach(network)
-    return version == reach[0] and reach[1] <= first and last <= reach[2]
+def _inside(reach: Reach, others: tuple[Reach, ...]) -> bool:
+    version, first, last = reach
+    return any(version == v and begin <= first and last <= end for v, begin, end in others)

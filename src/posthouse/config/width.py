@@ -43,13 +43,13 @@ def check_width(configuration: Configuration, spans: Spans, now: datetime) -> It
     for entry in entries:
         if not entry.door.because:
             yield from _wide(entry, spans)
-            yield from _gateway(configuration, entry, spans)
+    yield from _gateways(configuration, entries, spans)
     yield from _narrowed_in_vain(entries, spans)
 
 
 def addresses(networks: Iterable[policy_networks.Network]) -> int:
     """Return how many addresses the networks have; they do not overlap."""
-    return sum(network.num_addresses for network in networks)
+    return sum(1 << network.max_prefixlen - network.prefixlen for network in networks)
 
 
 def _everything(entries: list[Entry], spans: Spans) -> Iterator[Diagnostic]:
@@ -84,26 +84,39 @@ def _wide(entry: Entry, spans: Spans) -> Iterator[Diagnostic]:
         yield finding("wide", message, spans.value(entry.path), words)
 
 
-def _gateway(configuration: Configuration, entry: Entry, spans: Spans) -> Iterator[Diagnostic]:
+def _gateways(
+    configuration: Configuration, entries: list[Entry], spans: Spans
+) -> Iterator[Diagnostic]:
     """A private address that reaches a public listener may stand for everybody behind it."""
-    networks = entry.written.networks
-    if not any(is_private(network) for network in networks):
-        return
-    valid = [
-        listener
+    suspects: dict[int, list[Entry]] = {}
+    for entry in entries:
+        unexplained = not entry.door.because and _comes_to_public(configuration, entry.door)
+        if unexplained and any(is_private(network) for network in entry.written.networks):
+            suspects.setdefault(entry.number, []).append(entry)
+    for of_one_door in suspects.values():
+        known = [entry for entry in of_one_door if _maker(entry)]
+        entry = (known or of_one_door)[0]
+        gateway = f"the gateway of {_maker(entry)}" if known else "a gateway or proxy"
+        more = f" (and {len(of_one_door) - 1:,} more)" if len(of_one_door) > 1 else ""
+        message = f"{entry.written}{more} may be the address of {gateway}, for everybody behind it"
+        words = (
+            "let a listener on a private address serve them (listeners = ...),\n"
+            "or say in because = ... how clients reach this server"
+        )
+        yield finding("gateway", message, spans.value(entry.path), words)
+
+
+def _comes_to_public(configuration: Configuration, door: Network) -> bool:
+    """Whether the door is valid where others than private networks reach us, too."""
+    return not all(
+        serves_private_only(listener)
         for name, listener in configuration.listen.items()
-        if takes_mail(listener) and (entry.door.listeners is None or name in entry.door.listeners)
-    ]
-    if all(serves_private_only(listener) for listener in valid):
-        return
-    maker = next(filter(None, map(gateway_of, networks)), "")
-    gateway = f"the gateway of {maker}" if maker else "a gateway or proxy"
-    message = f"{entry.written} may be the address of {gateway}, for everybody behind it"
-    words = (
-        "let a listener on a private address serve them (listeners = ...),\n"
-        "or say in because = ... how clients reach this server"
+        if takes_mail(listener) and (door.listeners is None or name in door.listeners)
     )
-    yield finding("gateway", message, spans.value(entry.path), words)
+
+
+def _maker(entry: Entry) -> str:
+    return next(filter(None, map(gateway_of, entry.written.networks)), "")
 
 
 def _narrowed_in_vain(entries: list[Entry], spans: Spans) -> Iterator[Diagnostic]:
