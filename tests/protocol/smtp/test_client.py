@@ -388,6 +388,15 @@ def test_quit_is_the_last_word() -> None:
     assert connection.bytes_to_send() == b""
 
 
+def test_quit_is_not_said_where_it_could_become_content() -> None:
+    connection = ready()
+    connection.send(outgoing("a@x.example"))
+    answered(connection, OK, OK, GO)
+    connection.bytes_to_send()
+    connection.quit()
+    assert connection.bytes_to_send() == b""
+
+
 def test_a_server_that_hangs_up_is_closed_after_its_last_word() -> None:
     connection = ready()
     connection.reset()

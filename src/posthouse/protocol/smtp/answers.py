@@ -37,10 +37,6 @@ class ReplyReader:
         """Take octets of the stream."""
         self._unread += octets
 
-    def forget(self) -> None:
-        """Forget all that is unread."""
-        self.__init__()  # type: ignore[misc]  # the state is the same as of a new one
-
     def next_reply(self) -> Reply | None:
         """Return the next reply, or None while none is whole.
 

@@ -122,9 +122,11 @@ class ClientConnection:
         self._exchange.command("RSET", Asked.RESET)
 
     def quit(self) -> None:
-        """Say QUIT behind all that was asked; `Closed` follows."""
-        if not self.closed:
-            assert self._transactions.is_idle, "QUIT would end a transaction"
+        """Say QUIT behind all that was asked; `Closed` follows.
+
+        Nothing is said in the middle of a transaction, where QUIT could become content.
+        """
+        if self._transactions.is_idle and not (self.closed or self._in_handshake):
             self._exchange.command("QUIT", Asked.QUIT)
 
     # ---------------------------------------------------------------- octets

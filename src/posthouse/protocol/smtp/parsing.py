@@ -45,6 +45,7 @@ ORIGINAL_SIGNS_MAX: Final = 500  # RFC 3461 §4.2
 SIZE_DIGITS_MAX: Final = 20  # RFC 1870 §4
 
 _CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
+_HELLO: Final = frozenset({b"EHLO", b"HELO"})
 _UNUSUAL_IN_NAME: Final = re.compile(r"[^A-Za-z0-9.:_\[\]-]")
 # To the ">" that closes the path: one inside a quoted local-part does not.
 _PATH: Final = re.compile(r'<(?:[^">]|"(?:[^"\\]|\\.)*")*>')
@@ -99,6 +100,8 @@ def text_of(line: bytes) -> str:
     try:
         return line.decode()
     except UnicodeDecodeError:
+        if line[:4].upper() in _HELLO:  # computers are named in any character set
+            return line.decode("latin-1")
         raise CommandError(replies.NOT_UTF8) from None
 
 

@@ -12,6 +12,8 @@ from typing import Final
 class Phase(Enum):
     """How far the session has come."""
 
+    __hash__ = object.__hash__  # by identity; the one of Enum is written in Python
+
     SILENT = "silent"  # nobody has greeted yet
     CONNECTED = "connected"  # greeted, no EHLO yet
     READY = "ready"  # EHLO accepted, no mail transaction
@@ -27,6 +29,8 @@ class Phase(Enum):
 
 class Verb(Enum):
     """What takes part in the order; NOOP, HELP, VRFY and EXPN may come between any commands."""
+
+    __hash__ = object.__hash__
 
     GREETING = "greeting"
     HELLO = "EHLO"
