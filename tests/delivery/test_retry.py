@@ -1,0 +1,62 @@
+"""When to try again."""
+
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from posthouse.delivery.retry import Patience, next_attempt, should_tell_sender
+from tests.delivery.given import NOON
+
+minutes = st.integers(0, 8 * 24 * 60).map(lambda m: timedelta(minutes=m))
+attempts = st.integers(1, 2000)
+spreads = st.floats(-0.1, 0.1)
+PATIENCE = Patience()
+
+
+@given(minutes, attempts, spreads)
+def test_the_next_attempt_is_later_and_not_beyond_the_end(
+    age: timedelta, tries: int, spread: float
+) -> None:
+    last = NOON + age
+    due = next_attempt(NOON, last, tries, PATIENCE, spread=spread)
+    if age >= PATIENCE.give_up_after:
+        assert due is None
+    else:
+        assert due is not None
+        assert last < due <= NOON + PATIENCE.give_up_after
+        assert due - last <= PATIENCE.longest_pause * 1.1
+
+
+@given(attempts, attempts, spreads)
+def test_pauses_never_shrink(one: int, other: int, spread: float) -> None:
+    patience = Patience(give_up_after=timedelta(days=1000))
+    earlier, later = sorted((one, other))
+    first = next_attempt(NOON, NOON, earlier, patience, spread=spread)
+    second = next_attempt(NOON, NOON, later, patience, spread=spread)
+    assert first is not None
+    assert second is not None
+    assert first <= second
+
+
+@given(st.lists(spreads, min_size=200, max_size=200))
+def test_a_message_is_tried_often_enough_and_then_given_up(chance: list[float]) -> None:
+    at, tries = NOON, 0
+    for spread in chance:
+        tries += 1
+        due = next_attempt(NOON, at, tries, PATIENCE, spread=spread)
+        if due is None:
+            break
+        at = due
+    assert at == NOON + PATIENCE.give_up_after
+    assert 15 <= tries <= 30
+
+
+def test_the_first_pauses_double_from_a_quarter_of_an_hour() -> None:
+    pauses = [next_attempt(NOON, NOON, n, PATIENCE, spread=0.0) for n in (1, 2, 3, 6, 7)]
+    assert [(due - NOON).total_seconds() / 60 for due in pauses if due] == [15, 30, 60, 480, 480]
+
+
+def test_the_sender_is_told_after_four_hours() -> None:
+    assert not should_tell_sender(NOON, NOON + timedelta(hours=3, minutes=59), PATIENCE)
+    assert should_tell_sender(NOON, NOON + timedelta(hours=4), PATIENCE)
