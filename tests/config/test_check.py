@@ -1,8 +1,11 @@
 """Each cross-check finds what it is there for, on its line, and nothing in a sane file."""
 
 from datetime import UTC, datetime
+from ipaddress import ip_address, ip_network
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from posthouse.config.catalogue import CODES, EXPLANATIONS, explain
 from posthouse.config.check import check
@@ -180,3 +183,17 @@ def test_every_code_is_explained_once_and_has_the_right_letter() -> None:
     for found in findings(network('"10.0.0.0/8"', 'listeners = ["no"]')):
         warning = found.code.startswith("W")
         assert found.severity is (Severity.WARNING if warning else Severity.ERROR)
+
+
+@given(st.lists(st.tuples(st.integers(0, 255), st.integers(1, 8)), max_size=12))
+def test_half_of_all_addresses_is_counted_right(pairs: list[tuple[int, int]]) -> None:
+    """Brute force over the first octets that networks of /1 to /8 cover."""
+    networks = {f"{octet & (0xFF << 8 - length) & 0xFF}.0.0.0/{length}" for octet, length in pairs}
+    octets = {
+        octet
+        for each in networks
+        for octet in range(256)
+        if ip_address(f"{octet}.0.0.0") in ip_network(each)
+    }
+    text = network(", ".join(f'"{each}"' for each in networks), 'because = "x"')
+    assert ("C062" in codes(text if networks else HEAD)) == (len(octets) >= 128)

@@ -2,14 +2,20 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final, NamedTuple
 
 from posthouse.config.catalogue import finding
 from posthouse.config.check_doors import has_ended
 from posthouse.config.diagnostic import Diagnostic
 from posthouse.config.listening import serves_private_only, takes_mail
-from posthouse.config.private_networks import gateway_of, is_loopback, is_private
+from posthouse.config.private_networks import (
+    Reach,
+    gateway_of,
+    is_loopback,
+    is_private,
+    reach_of,
+)
 from posthouse.config.schema import Configuration, Door, Network, NetworkText
 from posthouse.config.spans import Path, Spans
 from posthouse.policy import networks as policy_networks
@@ -19,7 +25,8 @@ WIDE_IPV6: Final = 2**96  # addresses of a /32
 # Half of all addresses that the Internet uses: not a network any more.
 EVERYTHING_IPV4: Final = 2**31
 EVERYTHING_IPV6: Final = 2**124
-_GLOBAL_IPV6: Final = IPv6Network("2000::/3")  # RFC 4291 §2.5.4, as IANA allocates it
+_IPV4: Final = reach_of(IPv4Network("0.0.0.0/0"))
+_GLOBAL_IPV6: Final = reach_of(IPv6Network("2000::/3"))  # RFC 4291 §2.5.4, as IANA allocates it
 
 
 class Entry(NamedTuple):
@@ -53,17 +60,9 @@ def addresses(networks: Iterable[policy_networks.Network]) -> int:
 
 
 def _everything(entries: list[Entry], spans: Spans) -> Iterator[Diagnostic]:
-    every = [network for entry in entries for network in entry.written.networks]
-    ipv4 = addresses(collapse_addresses(n for n in every if isinstance(n, IPv4Network)))
-    ipv6 = addresses(
-        collapse_addresses(
-            _GLOBAL_IPV6 if _GLOBAL_IPV6.subnet_of(n) else n
-            for n in every
-            if isinstance(n, IPv6Network) and n.overlaps(_GLOBAL_IPV6)
-        )
-    )
-    for version, total, limit in ((4, ipv4, EVERYTHING_IPV4), (6, ipv6, EVERYTHING_IPV6)):
-        if total >= limit:
+    reaches = [reach_of(network) for entry in entries for network in entry.written.networks]
+    for version, used, limit in ((4, _IPV4, EVERYTHING_IPV4), (6, _GLOBAL_IPV6, EVERYTHING_IPV6)):
+        if _covered(reaches, used) >= limit:
             widest = max(
                 (entry for entry in entries if entry.written.networks[0].version == version),
                 key=lambda entry: addresses(entry.written.networks),
@@ -71,6 +70,17 @@ def _everything(entries: list[Entry], spans: Spans) -> Iterator[Diagnostic]:
             message = f"together these networks let half of all IPv{version} addresses relay"
             words = "an open relay is blocked within hours: list only your own networks"
             yield finding("covers-everything", message, spans.value(widest.path), words)
+
+
+def _covered(reaches: Iterable[Reach], used: Reach) -> int:
+    """How many of the `used` addresses are in one of the networks at least."""
+    version, begin, end = used
+    total, reached = 0, begin - 1
+    for _, first, last in sorted(each for each in reaches if each[0] == version):
+        last_used = min(last, end)
+        total += max(0, last_used - max(first - 1, reached))
+        reached = max(reached, last_used)
+    return total
 
 
 def _wide(entry: Entry, spans: Spans) -> Iterator[Diagnostic]:
