@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from posthouse.policy.decision import Decision, Stage, Step, Verdict
 from posthouse.policy.facts import Finding, Request
 from posthouse.policy.identity import Objection, may_send_from, objection_to_authorship
-from posthouse.policy.limits import size_step
+from posthouse.policy.limits import too_big
 from posthouse.policy.reasons import Reason
 from posthouse.policy.recognition import Recognition, recognise
 from posthouse.policy.rules import CheckRule, Rules
@@ -27,16 +27,14 @@ def decide_content(request: Request, rules: Rules) -> Decision:
 
 def _objections(request: Request, rules: Rules, trace: list[Step]) -> Iterator[Decision]:
     """Ask everything in order, and yield a decision for each thing that is wrong."""
-    size = size_step(request, rules)
-    hops = Step(
-        "message goes in a loop",
-        request.hops > rules.limits.hops,
-        f"{request.hops} of {rules.limits.hops} Received fields",
-    )
-    for step, reason in ((size, Reason.MESSAGE_TOO_BIG), (hops, Reason.MAIL_LOOP)):
-        trace.append(step)
-        if step.answer:
-            yield Decision(Stage.CONTENT, Verdict.REFUSE, reason, tuple(trace))
+    size = too_big(request, rules)
+    if size is not None:
+        trace.append(size)
+        yield Decision(Stage.CONTENT, Verdict.REFUSE, Reason.MESSAGE_TOO_BIG, tuple(trace))
+    hops, limit = request.hops, rules.limits.hops
+    trace.append(Step("message goes in a loop", hops > limit, f"{hops} of {limit} Received fields"))
+    if hops > limit:
+        yield Decision(Stage.CONTENT, Verdict.REFUSE, Reason.MAIL_LOOP, tuple(trace))
     identity = _decide_authorship(request, rules, trace)
     if identity is not None:
         yield identity

@@ -107,7 +107,7 @@ def _as_whom(request: Request, changed: Request) -> str:
 def _sign_in(request: Request, rules: Rules) -> Iterator[Suggestion]:
     """Sign in, here if a door allows, else on a listener where one does."""
     account, changed = _with_account(request, rules)
-    for door in rules.doors_by_kind[DoorKind.SIGNED_IN]:
+    for door in rules.signed_in_doors:
         if is_over(door, request.at):
             continue
         submission = door.passwords is Passwords.SUBMISSION
@@ -150,7 +150,7 @@ def how_to_reach(listener: ListenerRule, rules: Rules) -> str:
 def _fetch_mail(request: Request, rules: Rules) -> Iterator[Suggestion]:
     """Fetch mail by POP3 from the same address, then send within the window."""
     account, changed = _with_account(request, rules)
-    for door in rules.doors_by_kind[DoorKind.POP_WINDOW]:
+    for door in rules.pop_window_doors:
         client = replace(
             request.client,
             pop_sessions=(PopSession(account, request.at),),

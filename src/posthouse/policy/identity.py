@@ -72,13 +72,11 @@ def may_send_from(
     return may_write_as(recognition, path.mailbox, rules.identity.reverse_path, request, rules)
 
 
-def reverse_path_step(request: Request, rules: Rules, *, allowed: bool) -> Step:
+def reverse_path_step(rules: Rules, *, allowed: bool) -> Step:
     """Tell whether the reverse-path may be used."""
+    rule = rules.identity
     return Step(
-        "reverse-path is the client's own",
-        allowed,
-        f"{request.reverse_path}, rule {rules.identity.reverse_path.value}",
-        rules.identity.where,
+        "reverse-path is the client's own", allowed, f"by {rule.reverse_path.value}", rule.where
     )
 
 

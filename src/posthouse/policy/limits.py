@@ -33,17 +33,20 @@ def decide_connection(request: Request, rules: Rules) -> Decision:
     return Decision(Stage.CONNECTION, Verdict.ACCEPT, Reason.WELCOME, tuple(trace))
 
 
-def size_step(request: Request, rules: Rules) -> Step:
-    """Is the message, declared or received, larger than the limit (RFC 1870)?"""
+def too_big(request: Request, rules: Rules) -> Step | None:
+    """Return a step if the message, declared or received, is over the limit (RFC 1870)."""
     limit = rules.limits.message_octets
-    return Step("message is too big", request.octets > limit, f"{request.octets} of {limit} octets")
+    if request.octets <= limit:
+        return None
+    return Step("message is too big", answer=True, because=f"{request.octets} of {limit} octets")
 
 
-def recipients_step(request: Request, rules: Rules) -> Step:
-    """Has the message as many recipients as it may?"""
-    limit = rules.limits.recipients_per_message
-    count = len(request.recipients)
-    return Step("message has too many recipients", count >= limit, f"{count} of {limit}")
+def too_many_recipients(request: Request, rules: Rules) -> Step | None:
+    """Return a step if the message has as many recipients as it may."""
+    limit, count = rules.limits.recipients_per_message, len(request.recipients)
+    if count < limit:
+        return None
+    return Step("message has too many recipients", answer=True, because=f"{count} of {limit}")
 
 
 def used_up_budget(

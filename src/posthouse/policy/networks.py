@@ -109,15 +109,18 @@ class NetworkTable:
                 found += numbers
         return found
 
-    def narrowest(self, address: Address) -> Network | None:
-        """Return the narrowest network that holds the address, for the trace."""
+    def narrowest(self, address: Address) -> str:
+        """Return the narrowest network that holds the address, as text for the trace; or ""."""
         value = int(address)
         v4 = isinstance(address, IPv4Address)
         for shift, table in self._v4 if v4 else self._v6:
             if value >> shift in table:
                 start = value >> shift << shift
-                return IPv4Network((start, 32 - shift)) if v4 else IPv6Network((start, 128 - shift))
-        return None
+                if v4:
+                    octets = start.to_bytes(4, "big")
+                    return f"{octets[0]}.{octets[1]}.{octets[2]}.{octets[3]}/{32 - shift}"
+                return f"{IPv6Address(start)}/{128 - shift}"
+        return ""
 
     def networks(self) -> Iterator[tuple[Network, tuple[int, ...]]]:
         """Yield every network with its numbers, the narrow ones first."""

@@ -246,17 +246,17 @@ def _near_misses(client: Client, rules: Rules, at: datetime) -> Iterator[Client]
         Account(f"ann@{domain}", frozenset({Mailbox("ann", domain)}))
         for domain in sorted(rules.local_domains)[:3]
     ]
-    for door in rules.doors_by_kind[DoorKind.POP_WINDOW]:
+    for door in rules.pop_window_doors:
         for owner, late in product(owners, (timedelta(), door.window, -timedelta(minutes=9))):
             just_over = at - late - timedelta(microseconds=1)
             yield replace(client, pop_sessions=(PopSession(owner, just_over),))
         yield replace(client, unreadable=frozenset({"pop-window"}))
-    for door in rules.doors_by_kind[DoorKind.HOST_NAME]:
+    for door in rules.host_name_doors:
         gone = at - door.linger - timedelta(microseconds=1)
         named = tuple(WatchedName(host, gone) for host in sorted(door.hosts)[:3])
         yield replace(client, watched_names=named)
         yield replace(client, unreadable=door.hosts)
-    for door in rules.doors_by_kind[DoorKind.SIGNED_IN]:
+    for door in rules.signed_in_doors:
         if door.passwords is not Passwords.EITHER or door.listeners or door.until is not None:
             for submission in (False, True):
                 yield replace(client, signed_in=SignIn(ann, submission_password=submission))

@@ -20,6 +20,10 @@ POP_WINDOW: Final = "mail was fetched from this address lately"
 NETWORK: Final = "network may relay"
 HOST_NAME: Final = "host name may relay"
 
+# Steps that are the same every time.
+NOBODY_SIGNED_IN: Final = Step(SIGNED_IN, answer=False, because="nobody signed in")
+NO_POP_WINDOW: Final = Step(POP_WINDOW, answer=False, because="no such door")
+
 REASON_OF: Final[dict[DoorKind, Reason]] = {
     DoorKind.SIGNED_IN: Reason.SIGNED_IN,
     DoorKind.POP_WINDOW: Reason.POP_WINDOW_OPEN,
@@ -107,11 +111,11 @@ def _is_valid(door: Door, request: Request, known: Known) -> bool:
 def _try_signed_in(request: Request, rules: Rules, known: Known) -> None:
     sign_in = request.client.signed_in
     if sign_in is None:
-        known.steps.append(Step(SIGNED_IN, answer=False, because="nobody signed in"))
+        known.steps.append(NOBODY_SIGNED_IN)
         return
     because, where = f"{sign_in.account.name}, but not by a door of this listener", ""
     opened = False
-    for door in rules.doors_by_kind[DoorKind.SIGNED_IN]:
+    for door in rules.signed_in_doors:
         if not _takes_password(door, submission=sign_in.submission_password):
             because, where = f"{sign_in.account.name}, by a password not taken here", door.where
         elif _is_valid(door, request, known):
@@ -127,9 +131,9 @@ def _takes_password(door: Door, *, submission: bool) -> bool:
 
 
 def _try_pop_windows(request: Request, rules: Rules, known: Known) -> None:
-    doors = rules.doors_by_kind[DoorKind.POP_WINDOW]
+    doors = rules.pop_window_doors
     if not doors:
-        known.steps.append(Step(POP_WINDOW, answer=False, because="no such door"))
+        known.steps.append(NO_POP_WINDOW)
         return
     because, where, opened = "none was fetched", "", False
     for door in doors:
@@ -173,25 +177,26 @@ def _note_ended(known: Known, age: timedelta) -> None:
 
 def _try_networks(request: Request, rules: Rules, known: Known) -> None:
     address = request.client.address
-    because, where, opened = f"{address} is in none of {rules.networks.count}", "", False
-    for number in rules.networks.find(address):
+    numbers = rules.networks.find(address)
+    if not numbers:
+        known.steps.append(Step(NETWORK, False, f"in none of {rules.networks.count}"))  # noqa: FBT003 - the answer
+        return
+    because, where, opened = "", "", False
+    for number in numbers:
         door = rules.doors[number]
         if not _is_valid(door, request, known):
             if not opened:
-                because, where = (
-                    f"{address} is in {door.name}, {_why_not(door, request)}",
-                    door.where,
-                )
+                because, where = f"in {door.name}, {_why_not(door, request)}", door.where
             continue
         if not opened:
-            because = f"{address} is in {rules.networks.narrowest(address)}{_about(door)}"
+            because = f"in {rules.networks.narrowest(address)}{_about(door)}"
             where, opened = door.where, True
         known.open.append(Recognition(door, None, door.name))
     known.steps.append(Step(NETWORK, opened, because, where))
 
 
 def _try_host_names(request: Request, rules: Rules, known: Known) -> None:
-    doors = rules.doors_by_kind[DoorKind.HOST_NAME]
+    doors = rules.host_name_doors
     if not doors:
         return
     client = request.client

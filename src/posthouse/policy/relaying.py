@@ -8,7 +8,7 @@ from typing import Final
 from posthouse.policy.decision import Decision, Stage, Step, Verdict
 from posthouse.policy.facts import Request
 from posthouse.policy.identity import allowed_texts, may_send_from, reverse_path_step
-from posthouse.policy.limits import recipients_step, size_step, used_up_budget
+from posthouse.policy.limits import too_big, too_many_recipients, used_up_budget
 from posthouse.policy.reasons import Reason
 from posthouse.policy.recognition import Known, Recognition, recognise
 from posthouse.policy.rules import Rules, Service
@@ -23,8 +23,8 @@ def decide_mail(request: Request, rules: Rules) -> Decision:
     On a submission listener the client must come through a door. A recognised client must use a
     reverse-path of its own. Anybody may bring mail to a transfer listener.
     """
-    size = size_step(request, rules)
-    if size.answer:
+    size = too_big(request, rules)
+    if size is not None:
         return Decision(Stage.MAIL, Verdict.REFUSE, Reason.MESSAGE_TOO_BIG, (size,))
     known = recognise(request, rules)
     trace = known.steps
@@ -33,7 +33,7 @@ def decide_mail(request: Request, rules: Rules) -> Decision:
             return _not_recognised(Stage.MAIL, Reason.SIGN_IN_FIRST, known, trace)
         return Decision(Stage.MAIL, Verdict.ACCEPT, Reason.WELCOME, tuple(trace))
     fitting = _fitting(known, request, rules)
-    trace.append(reverse_path_step(request, rules, allowed=bool(fitting)))
+    trace.append(reverse_path_step(rules, allowed=bool(fitting)))
     if not fitting:
         return _sender_not_own(Stage.MAIL, known, request, rules, trace)
     return Decision(
@@ -50,8 +50,8 @@ def decide_recipient(request: Request, rules: Rules) -> Decision:
     """Decide one RCPT TO (RFC 5321 §3.6.2, RFC 6409 §3.3). Recipients are decided one by one."""
     recipient = request.forward_path
     assert recipient is not None, "a recipient is decided about"
-    too_many = recipients_step(request, rules)
-    if too_many.answer:
+    too_many = too_many_recipients(request, rules)
+    if too_many is not None:
         return Decision(Stage.RECIPIENT, Verdict.DEFER, Reason.TOO_MANY_RECIPIENTS, (too_many,))
     local = _local_step(request, rules)
     known = recognise(request, rules)
@@ -63,7 +63,7 @@ def decide_recipient(request: Request, rules: Rules) -> Decision:
         reason = Reason.SIGN_IN_FIRST if local.answer else Reason.NOT_RECOGNISED
         return _not_recognised(Stage.RECIPIENT, reason, known, trace)
     fitting = _fitting(known, request, rules)
-    trace.append(reverse_path_step(request, rules, allowed=bool(fitting)))
+    trace.append(reverse_path_step(rules, allowed=bool(fitting)))
     if not fitting:
         return _sender_not_own(Stage.RECIPIENT, known, request, rules, trace)
     serving = [it for it in fitting if _sends_to(it, request)]

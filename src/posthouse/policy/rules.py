@@ -212,7 +212,7 @@ class Rules(Struct, frozen=True):
         identity: Who may write as whom.
         limits: How much.
         checks: Screening entries, by name.
-        doors_by_kind: Made of `doors`; network doors are not in it.
+        signed_in_doors, pop_window_doors, host_name_doors: Made of `doors`.
         holds_over_budget: Made of `checks`: a check decides on used-up budgets, at the content.
     """
 
@@ -224,16 +224,18 @@ class Rules(Struct, frozen=True):
     identity: Identity = Identity()
     limits: Limits = Limits()
     checks: dict[str, CheckRule] = {}
-    doors_by_kind: dict[DoorKind, tuple[Door, ...]] = {}
+    signed_in_doors: tuple[Door, ...] = ()
+    pop_window_doors: tuple[Door, ...] = ()
+    host_name_doors: tuple[Door, ...] = ()
     holds_over_budget: bool = False
 
     def __post_init__(self) -> None:
         """Sort the doors once, so that a decision looks only at those it asks about."""
-        by_kind = {
-            kind: tuple(door for door in self.doors if door.kind is kind)
-            for kind in DoorKind
-            if kind is not DoorKind.NETWORK  # the table finds these
-        }
-        force_setattr(self, "doors_by_kind", by_kind)
+        for field, kind in (
+            ("signed_in_doors", DoorKind.SIGNED_IN),
+            ("pop_window_doors", DoorKind.POP_WINDOW),
+            ("host_name_doors", DoorKind.HOST_NAME),
+        ):
+            force_setattr(self, field, tuple(door for door in self.doors if door.kind is kind))
         asks = {check.ask for check in self.checks.values()}
         force_setattr(self, "holds_over_budget", "recipient-budget" in asks)

@@ -169,7 +169,7 @@ def _fields_of_request(request: Request, rules: Rules) -> dict[str, str]:
     sender = reverse.mailbox if reverse is not None else None
     listener = rules.listeners.get(client.listener)
     how = how_to_sign_in(rules, listener, request.at, tls=client.tls) if listener else ""
-    windows = [door.window for door in rules.doors_by_kind[DoorKind.POP_WINDOW]]
+    windows = [door.window for door in rules.pop_window_doors]
     return {
         "recipient": str(recipient or ""),
         "domain": recipient.domain if recipient is not None else "other domains",
