@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from posthouse.config.check import check
 from posthouse.config.compile import compile_rules
-from posthouse.config.initial import initial_text, quoted
+from posthouse.config.initial import initial_text, toml_string
 from posthouse.config.load import Loaded, load
 from posthouse.config.policy_tests import run_tests
 from posthouse.config.schema import ViaKind
@@ -97,4 +97,4 @@ def test_any_path_can_be_written(path: str) -> None:
 
 
 def test_quoting_leaves_nothing_special() -> None:
-    assert quoted('a"b\\c\n\x7f') == '"a\\"b\\\\c\\U0000000a\\U0000007f"'
+    assert toml_string('a"b\\c\n\x7f') == '"a\\"b\\\\c\\U0000000a\\U0000007f"'

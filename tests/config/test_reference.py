@@ -7,7 +7,7 @@ import pytest
 
 from posthouse.config.anatomy import SECTIONS, keys_of
 from posthouse.config.load import load
-from posthouse.config.reference import json_schema, json_schema_text, markdown
+from posthouse.config.reference import json_schema, json_schema_text, reference
 from posthouse.config.schema import WORDING_FIELDS
 from posthouse.sessions.wording import FIELDS
 
@@ -25,7 +25,7 @@ def test_every_key_has_a_meaning(heading: str) -> None:
 
 def test_the_page_is_in_step() -> None:
     written = (REFERENCE / "configuration.md").read_text("utf-8")
-    assert written == markdown(), ADVICE.format("", "configuration.md")
+    assert written == reference(), ADVICE.format("", "configuration.md")
 
 
 def test_the_schema_for_editors_is_in_step() -> None:
@@ -41,7 +41,7 @@ def test_the_schema_speaks_of_no_null_and_knows_the_words() -> None:
 
 
 def test_defaults_are_shown_as_they_are_written() -> None:
-    page = markdown()
+    page = reference()
     assert '| `message_size` | `"25 MB"` | `"25 MB"` |' in page
     assert '| `window` | `"30 min"` | `"30 min"` |' in page
     assert '`"10 per 10 min"`' in page

@@ -77,14 +77,14 @@ def initial_text(
         _heading("where mail goes out"),
         _outbound(capture=capture),
         _heading("where things are kept"),
-        f"[storage]\ndirectory = {quoted(storage)}\n",
+        f"[storage]\ndirectory = {toml_string(storage)}\n",
     ]
     if networks and domains:
         parts += [_heading("what must stay true"), _six_situations(domains[0], networks)]
     return "\n".join(parts)
 
 
-def quoted(text: str) -> str:
+def toml_string(text: str) -> str:
     """Return the text as a TOML basic string."""
     plain = text.replace("\\", "\\\\").replace('"', '\\"')
     return (
@@ -101,11 +101,11 @@ def _head(hostname: str, domains: list[str]) -> str:
         "# Posthouse. What is not written here has its default: docs/reference/configuration.md.",
         "# Check before use: posthouse check posthouse.toml",
         "",
-        f"hostname = {quoted(parse_domain(hostname))}",
+        f"hostname = {toml_string(parse_domain(hostname))}",
         '# user   = "posthouse"             # to run as, once the ports are open',
         "",
     ]
-    lines += [f"[domains.{quoted(domain)}]" for domain in domains]
+    lines += [f"[domains.{toml_string(domain)}]" for domain in domains]
     lines += [
         "",
         "# [tls]                             # without it we make a certificate nobody trusts",
@@ -120,7 +120,7 @@ def _listener(name: str, place: str) -> str:
     service, tls, means = _KINDS[name]
     return (
         f"[listen.{name}]  # {means}\n"
-        f'service = "{service}"\non      = [{quoted(place)}]\ntls     = "{tls}"\n\n'
+        f'service = "{service}"\non      = [{toml_string(place)}]\ntls     = "{tls}"\n\n'
     )
 
 
@@ -134,7 +134,7 @@ def _networks(networks: list[str]) -> str:
             '# [[may_relay]]                     # a network of your own\n# who      = "network"\n'
             '# name     = "office"\n# networks = ["192.0.2.0/24"]\n'
         )
-    written = ", ".join(quoted(each) for each in networks)
+    written = ", ".join(toml_string(each) for each in networks)
     return (
         "[[may_relay]]\n"
         f'who      = "network"\nname     = "our own networks"\nnetworks = [{written}]\n'
@@ -175,8 +175,8 @@ def _six_situations(domain: str, networks: list[str]) -> str:
 
 def _test(name: str, client: str, sender: str, to: str, expect: str) -> str:
     return (
-        f'[[test]]\nname   = "{name}"\nclient = "{client}"\nfrom   = {quoted(sender)}\n'
-        f'to     = {quoted(to)}\nexpect = "{expect}"\n'
+        f'[[test]]\nname   = "{name}"\nclient = "{client}"\nfrom   = {toml_string(sender)}\n'
+        f'to     = {toml_string(to)}\nexpect = "{expect}"\n'
     )
 
 

@@ -68,7 +68,7 @@ def json_schema_text() -> str:
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-def markdown() -> str:
+def reference() -> str:
     """Return the reference page: every section, every key, every code."""
     parts = [_HEAD]
     parts += [_section(heading, section) for heading, section in SECTIONS.items()]
@@ -166,4 +166,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json_schema_text() if "--schema" in sys.argv else markdown())
+    sys.stdout.write(json_schema_text() if "--schema" in sys.argv else reference())

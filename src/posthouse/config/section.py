@@ -9,7 +9,7 @@ class Section(BaseModel):
     """A table of the file; a key that is not listed is an error."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True
+        extra="forbid", frozen=True, serialize_by_alias=True, hide_input_in_errors=True
     )
 
 
