@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.spool.disk import Disk
-from posthouse.spool.records import Settled, StorageError
+from posthouse.spool.records import Offspring, Settled, StorageError
 from posthouse.spool.spool import RESERVE_OCTETS
 from tests.spool.ground import LARGE, NOON, accept, envelope, offer, opened, take
 
@@ -68,6 +68,21 @@ def test_no_outcome_is_lost_on_a_full_disk(tmp_path: Path) -> None:
         message = spool.message(it)
         assert message is not None
         assert message.recipients[0].state == "delivered"
+
+
+def test_a_large_copy_waits_for_room_with_its_outcome(tmp_path: Path) -> None:
+    disk = FillingDisk()
+    with opened(tmp_path, disk=disk) as spool:
+        it = accept(spool, envelope("a@example.net"))
+        disk.full = True
+        copy = Offspring(spool.new_id(), envelope("b@example.org"), LARGE)
+        spool.settle(it, {0: Settled("expanded")}, offspring=[copy])
+        with pytest.raises(StorageError):
+            spool.flush()
+        disk.full = False
+        spool.flush()
+        assert spool.message(it) is None
+        assert spool.content_octets(copy.id) == LARGE
 
 
 @pytest.fixture

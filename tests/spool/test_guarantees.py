@@ -122,6 +122,25 @@ def test_a_report_is_accepted_in_the_same_commit_as_the_outcome(spool: Spool) ->
     assert spool.summary().messages == 1, "a repeated outcome reports once"
 
 
+def test_an_outcome_that_is_repeated_while_others_wait_reports_once(spool: Spool) -> None:
+    it = accept(spool, envelope("a@example.net", "b@example.org"))
+    for _ in range(2):
+        report = Offspring(spool.new_id(), envelope("ann@example.com", sender="<>"), LARGE)
+        spool.settle(it, {0: Settled("failed", "550 no")}, offspring=[report])
+        spool.flush()
+    assert spool.summary().messages == 2
+
+
+def test_a_large_copy_goes_to_a_side_file(spool: Spool, tmp_path: Path) -> None:
+    it = accept(spool, envelope("a@example.net"))
+    copy = Offspring(spool.new_id(), envelope("b@example.org"), LARGE)
+    spool.settle(it, {0: Settled("expanded")}, offspring=[copy])
+    spool.settle(it, {0: Settled("expanded")}, offspring=[copy])
+    spool.flush()
+    assert len(list((tmp_path / "large").iterdir())) == 1
+    assert spool.content_octets(copy.id) == LARGE
+
+
 def test_what_was_taken_is_not_given_again_until_it_is_settled(spool: Spool, clock: Clock) -> None:
     it = accept(spool, envelope("a@example.net"))
     assert len(spool.take_due(NOON, 10)) == 1

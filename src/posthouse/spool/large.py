@@ -37,6 +37,25 @@ class SideFiles:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         return os.open(self.directory / name, flags, 0o600)
 
+    def keep(self, name: str, octets: bytes) -> None:
+        """Write a whole file and make it stable.
+
+        Raises:
+            OSError: If that failed; there is then no such file.
+        """
+        handle = self.create(name)
+        try:
+            self.disk.write(handle, octets)
+        except OSError:
+            os.close(handle)
+            self.remove(name)
+            raise
+        try:
+            self.flush_and_close(handle)
+        except OSError:
+            self.remove(name)
+            raise
+
     def flush_and_close(self, handle: int) -> None:
         """Make the octets of a file, and then its name, stable.
 

@@ -13,7 +13,7 @@ from msgspec import Struct, msgpack
 
 from posthouse.mail.envelope import Envelope
 from posthouse.spool.identifiers import id_of, number_of
-from posthouse.spool.records import Again, Offspring, Result, Settled
+from posthouse.spool.records import Again, Result, Settled
 from posthouse.spool.times import to_number
 
 REPLY_SIGNS_MAX: Final = 1000  # kept of a next hop's words
@@ -128,19 +128,24 @@ class Shelf:
         self,
         message_id: str,
         results: Mapping[int, Result],
-        offspring: Iterable[Offspring],
+        offspring: Iterable[Arrival],
         at: datetime,
     ) -> None:
-        """Record how an attempt ended; what is settled or gone already stays as it is."""
+        """Record how an attempt ended; what is settled or gone already stays as it is.
+
+        A repeated outcome has no offspring: it had them the first time.
+        """
         number, now = number_of(message_id), to_number(at)
         row = self._sql.execute("SELECT hold FROM message WHERE number = ?", (number,)).fetchone()
-        fresh = row is not None
+        fresh = row is not None and not results
         for place, result in results.items():
             fresh = self._settle_one(number, place, result, now, held=bool(row and row[0])) or fresh
-        if fresh:
-            for child in offspring:
-                self.accept(Arrival(child.id, child.envelope, child.content, len(child.content)))
+        for child in offspring:
+            if fresh:
+                self.accept(child)
                 self._note(number, now, f"gave rise to {child.id}")
+            else:
+                self._gone.append((child.id, child.file))
         if row is not None:
             self._remove_if_settled(number)
 

@@ -10,6 +10,7 @@ Guarantees (docs/spool.md; each has a test that bears its name):
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from posthouse.spool import reading
 from posthouse.spool.database import open_for_writing
 from posthouse.spool.disk import Disk
 from posthouse.spool.identifiers import IdSource
-from posthouse.spool.intake import Intake
+from posthouse.spool.intake import MEMORY_OCTETS_MAX, Intake
 from posthouse.spool.large import SideFiles
 from posthouse.spool.leases import Leases
 from posthouse.spool.lock import lock_directory
@@ -191,20 +192,22 @@ class Spool:
             offspring: Reports or forwarded copies, accepted in the same commit.
             done: Called after the commit, from the writer thread.
         """
-        at, fixed, children = self._now(), dict(results), tuple(offspring)
+        at, fixed = self._now(), dict(results)
 
         def tell(error: StorageError | None) -> None:
             self._leases.end(message_id, fixed)
             done(error)
             self._wake(error)
 
-        self._writer.submit(
-            Change(
-                lambda: self._shelf.settle(message_id, fixed, children, at),
-                tell,
-                lazy=True,
-            )
-        )
+        def submit() -> None:
+            children = [self._prepared(child) for child in offspring]
+            record = partial(self._shelf.settle, message_id, fixed, children, at)
+            self._writer.submit(Change(record, tell, lazy=True))
+
+        if any(len(child.content) > MEMORY_OCTETS_MAX for child in offspring):
+            self.files.aside(submit)
+        else:
+            submit()
 
     def give_back(self, work: Work) -> None:
         """Return a work that was not tried: it is due as before and counts no attempt."""
@@ -311,6 +314,16 @@ class Spool:
             self._lock = -1
 
     # ------------------------------------------------------------ details
+
+    def _prepared(self, child: Offspring) -> Arrival:
+        """Give a large content a side file; without room for one it waits in memory for room."""
+        octets = len(child.content)
+        if octets > MEMORY_OCTETS_MAX:
+            with suppress(OSError):
+                name = self._ids.new()
+                self.files.keep(name, child.content)
+                return Arrival(child.id, child.envelope, b"", octets, file=name)
+        return Arrival(child.id, child.envelope, child.content, octets)
 
     def _removed(self, message_id: str, file: str) -> None:
         self._recent.forget(message_id)
