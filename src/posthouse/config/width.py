@@ -67,7 +67,7 @@ def _everything(entries: list[Entry], spans: Spans) -> Iterator[Diagnostic]:
                 (entry for entry in entries if entry.written.networks[0].version == version),
                 key=lambda entry: addresses(entry.written.networks),
             )
-            message = f"together these networks let half of all IPv{version} addresses relay"
+            message = f"these networks let half of all IPv{version} addresses relay, or more"
             words = "an open relay is blocked within hours: list only your own networks"
             yield finding("covers-everything", message, spans.value(widest.path), words)
 
