@@ -1,6 +1,10 @@
 """The client core against a scripted server: what we write, what we make of the answers."""
 
+from contextlib import suppress
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from posthouse.mail.address import NULL, parse_mailbox
 from posthouse.mail.envelope import Recipient
@@ -436,3 +440,41 @@ def test_orders_out_of_order_are_bugs_of_the_caller() -> None:
         connection.send(outgoing("a@x.example"))
     with pytest.raises(AssertionError):
         ready().hello("a\r\nRSET")
+
+
+# ------------------------------------------------------------------------------- odd servers
+
+ANSWERS = st.sampled_from(
+    [OK, NO, LATER, GO, Reply(421, "", "bye"), Reply(503, "", "order"), Reply(334, "", "what?")]
+)
+
+
+@given(
+    st.lists(ANSWERS, max_size=14),
+    st.sampled_from([ALL_OFFERED, b"250 mx\r\n", BINARY]),
+    st.booleans(),
+)
+def test_any_answers_give_outcomes_or_a_peer_error(
+    answers: list[Reply], offer: bytes, lmtp: bool
+) -> None:
+    connection = ready(offer, lmtp=lmtp)
+    body = "BINARYMIME" if connection.extensions.binarymime else "7BIT"
+    for _ in range(2):
+        connection.send(outgoing("a@x.example", "b@x.example", body=body), b"one\r\n")
+    events: list[ClientEvent] = []
+    with suppress(PeerError):
+        for answer in answers:
+            events += answered(connection, answer)
+    ended = [event for event in events if isinstance(event, TransactionEnded)]
+    assert [event.number for event in ended] == list(range(len(ended)))
+    assert all(len(event.replies) == 2 for event in ended)
+    assert not any(reply.code // 100 == 3 for event in ended for reply in event.replies)
+    assert not connection.bytes_to_send().replace(b"\r\n", b"").count(b"\n")
+
+
+@given(st.lists(st.binary(max_size=200), max_size=20))
+def test_no_octets_raise_anything_but_a_peer_error(pieces: list[bytes]) -> None:
+    connection = ClientConnection()
+    with suppress(PeerError):
+        for piece in pieces:
+            events_after(connection, piece)

@@ -42,7 +42,7 @@ from posthouse.protocol.smtp.states import Verb
 HELLO_NAME_OCTETS_MAX: Final = 255  # a domain (RFC 5321 §4.5.3.1.2)
 ENVELOPE_ID_SIGNS_MAX: Final = 100  # RFC 3461 §4.4
 ORIGINAL_SIGNS_MAX: Final = 500  # RFC 3461 §4.2
-SIZE_DIGITS_MAX: Final = 20  # RFC 1870 §4
+SIZE_DIGITS_MAX: Final = 20  # RFC 1870 §6
 
 _CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 _HELLO: Final = frozenset({b"EHLO", b"HELO"})
