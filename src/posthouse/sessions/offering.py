@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from posthouse.policy.recognition import is_over
-from posthouse.policy.rules import Door, DoorKind, ListenerRule, Rules, Service
+from posthouse.policy.rules import Door, ListenerRule, Rules, Service
 
 MECHANISMS: Final = ("PLAIN", "LOGIN")
 

@@ -16,7 +16,7 @@ from posthouse.mail.reply import LINE_OCTETS_MAX, Reply
 from posthouse.policy.decision import Decision, Stage, Verdict
 from posthouse.policy.facts import Request
 from posthouse.policy.reasons import RELAY_REFUSALS, WORD_SETS, WORDINGS, Reason, Words
-from posthouse.policy.rules import DoorKind, Rules, Service
+from posthouse.policy.rules import Rules, Service
 from posthouse.sessions.offering import how_to_sign_in, sign_in_port
 from posthouse.telemetry.escaping import escaped_to_ascii
 
