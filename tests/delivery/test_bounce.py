@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from datetime import timedelta
-from email import message_from_bytes
 from itertools import count
 
 import pytest
@@ -16,8 +15,8 @@ from posthouse.delivery.tally import tally
 from posthouse.mail.address import NULL, Mailbox
 from posthouse.mail.envelope import Notify, Recipient
 from posthouse.mail.report import read
-from posthouse.spool.records import Again, Message, Settled, Work
-from tests.delivery.given import ANN, BOB, CONTENT, NOON, envelope, recipient, work
+from posthouse.spool.records import Again, Settled, Work
+from tests.delivery.given import ANN, BOB, CONTENT, NOON, recipient, work
 
 POSTMASTER = Mailbox("postmaster", "ours.example")
 LATER = NOON + timedelta(hours=5)
@@ -229,16 +228,3 @@ def test_envelope_id_and_original_recipient_are_given_back_without_xtext() -> No
     assert status is not None
     assert status.envelope_id == "QQ=1"
     assert status.recipients[0].original == "rfc822;bob+tag@theirs.example"
-
-
-def test_a_held_notice_goes_to_recognised_senders_only() -> None:
-    def notice(**more: object) -> object:
-        message = Message("0HELD000001", envelope(**more), len(CONTENT), ())
-        return reporter().held_notice(message, "It looks like spam (case 7K2M).", CONTENT, NOON)
-
-    sent = notice(recognised=True)
-    assert sent is not None
-    assert b"Subject: Held: your message" in sent.content  # type: ignore[attr-defined]
-    assert message_from_bytes(sent.content)["To"] == "<ann@ours.example>"  # type: ignore[attr-defined]
-    assert notice(recognised=False) is None
-    assert notice(recognised=True, reverse_path=NULL) is None

@@ -5,17 +5,15 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from msgspec import structs
 
 from posthouse.accounts.store import Resolution
-from posthouse.delivery.attempts import Attempts
+from posthouse.delivery.attempts import Attempts, Ways
 from posthouse.delivery.bounce import NOBODY_TO_TELL, Reporter, Site
 from posthouse.delivery.content import Content
 from posthouse.delivery.dispatcher import Dispatcher
-from posthouse.delivery.held_notices import HeldNotices
 from posthouse.delivery.lanes import Width
 from posthouse.delivery.local import CaptureDelivery, LocalDelivery
 from posthouse.delivery.next_hosts import HostFinder, Hosts
@@ -70,7 +68,7 @@ class House:
         self.transport = Transport(
             self.hosts, Manners("mx.ours.example", timeouts=QUICK), client_contexts()
         )
-        ways = SimpleNamespace(
+        ways = Ways(
             local=LocalDelivery(self.resolve, lambda name: directory / name, self.note),
             capture=CaptureDelivery(directory / "captured", self.note),
             transport=self.transport,
@@ -344,19 +342,3 @@ async def test_an_error_of_ours_defers_one_message_and_stops_nothing(tmp_path: P
     (bug,) = house.of(events.BugMet)
     house.log.remove(bug)
     await house.close()
-
-
-async def test_the_held_are_told_once_an_hour(house: House) -> None:
-    notices = HeldNotices(house.spool, house.reporter, now=house.clock, log=house.note)
-    house.dispatcher.start()
-    known = to("bob@theirs.example", recognised=True)
-    ids = [house.accept(it) for it in (known, known, to("bob@theirs.example"))]
-    for message_id in ids:
-        house.spool.hold(message_id, "spam?")
-    told = [await notices.tell(message_id, "It looks like spam.") for message_id in ids]
-    assert told == [True, False, False]
-    house.clock.forward(hours=1)
-    assert await notices.tell(ids[1], "It looks like spam.")
-    assert not await notices.tell("00000000000", "gone")
-    await house.until(lambda: len(house.mails("ann@ours.example")) == 2)
-    assert b"It looks like spam." in house.mails("ann@ours.example")[0]

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Protocol
 
+from msgspec import Struct
+
 from posthouse.delivery.bounce import Reporter, Settlement
 from posthouse.delivery.content import Content
 from posthouse.delivery.outcomes import Deferred, Expanded, Failed, Outcome
@@ -40,8 +42,8 @@ class Carrier(Protocol):
         ...
 
 
-class Ways(Protocol):
-    """All ways out; `server.assembly` has the concrete ones."""
+class Ways(Struct, frozen=True):
+    """All ways out; `server.assembly` builds them."""
 
     local: Deliverer
     capture: Deliverer

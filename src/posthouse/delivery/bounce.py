@@ -16,10 +16,10 @@ from posthouse.delivery.outcomes import Deferred, Failed, report_action
 from posthouse.delivery.retry import Patience
 from posthouse.delivery.tally import Ended, Tally
 from posthouse.mail.address import NULL, Mailbox
-from posthouse.mail.delivery_status import Action, DeliveryStatus, RecipientStatus, one_line
+from posthouse.mail.delivery_status import DeliveryStatus, RecipientStatus, one_line
 from posthouse.mail.envelope import Envelope, Notify, Recipient
 from posthouse.mail.report import Report, compose
-from posthouse.spool.records import Message, Offspring
+from posthouse.spool.records import Offspring
 
 NOBODY_TO_TELL: Final = "failed, and there is nobody to report it to"
 _XTEXT: Final = re.compile(r"\+([0-9A-F]{2})")
@@ -92,27 +92,6 @@ class Reporter:
             tuple(Sent(one.id, _to(one), kind) for one, kind in reports),
         )
 
-    def held_notice(
-        self, message: Message, why: str, head: bytes, now: datetime
-    ) -> Offspring | None:
-        """Return a notice to the sender of a held message; None for strangers and reports.
-
-        Args:
-            message: The held message.
-            why: One sentence for its sender.
-            head: The message, or the beginning of it.
-            now: The time.
-        """
-        envelope = message.envelope
-        if envelope.reverse_path.mailbox is None or not envelope.recognised:
-            return None
-        those = tuple(
-            RecipientStatus(recipient.mailbox, Action.DELAYED, "4.7.0", last_attempt=now)
-            for recipient in envelope.recipients
-        )
-        about = _About(message.id, envelope, now, lambda: head, held_because=why)
-        return self._report(about, those)
-
     def _reports(
         self, tally: Tally, content: Callable[[], bytes]
     ) -> tuple[list[tuple[Offspring, str]], str]:
@@ -136,8 +115,10 @@ class Reporter:
     ) -> tuple[list[tuple[Offspring, str]], str]:
         """A report that fails goes to the postmaster; if that fails too, a person must look."""
         made_here = not (about.envelope.client or about.envelope.listener)
+        if made_here and len(tally.failures) < len(tally.lost):
+            return [], NOBODY_TO_TELL  # a report to the postmaster failed, perhaps behind an alias
         if not tally.failures:
-            return [], NOBODY_TO_TELL if tally.lost and made_here else ""
+            return [], ""
         to = self._site.postmaster
         if to is None or any(one.recipient.mailbox.folded == to.folded for one in tally.failures):
             return [], NOBODY_TO_TELL
@@ -177,7 +158,6 @@ class Reporter:
             return_content=envelope.return_content or _returned(envelope),
             smtputf8=envelope.smtputf8,
             contact=self._site.contact,
-            held_because=about.held_because,
         )
         octets = compose(report, about.content())
         return Offspring(new_id, _report_envelope(to, octets, about), octets)
@@ -211,7 +191,6 @@ class _About(Struct, frozen=True):
         envelope: Its envelope.
         now: The time.
         content: Gives it, or the beginning of it.
-        held_because: Why it is held, one sentence.
         postmaster: Gets the report instead of the reverse-path, and no further report follows.
     """
 
@@ -219,7 +198,6 @@ class _About(Struct, frozen=True):
     envelope: Envelope
     now: datetime
     content: Callable[[], bytes]
-    held_because: str = ""
     postmaster: Mailbox | None = None
 
 
