@@ -23,7 +23,7 @@ _IN_ORDER: Final[tuple[Decide, ...]] = (
 def decide_transaction(request: Request, rules: Rules) -> tuple[Decision, ...]:
     """Decide connection, MAIL, RCPT and content until one says no; the last one counts.
 
-    Content is asked about only where the request says whose the message is.
+    A recipient is asked about where the request names one, content where it says whose it is.
     """
     return tuple(_decisions(request, rules))
 
@@ -43,6 +43,8 @@ def _decisions(request: Request, rules: Rules) -> Iterator[Decision]:
     for decide in _IN_ORDER:
         if decide is decide_content and request.authorship is None and not request.findings:
             return
+        if decide is decide_recipient and request.forward_path is None:
+            continue  # a question about MAIL, or about the content for several recipients
         decision = decide(request, rules)
         yield decision
         if not decision.accepted:
