@@ -10,9 +10,10 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from posthouse.accounts.store import AccountStore, StoreError
-from posthouse.mail.address import Mailbox, ReversePath
+from posthouse.mail.address import Mailbox
 from posthouse.mail.message import Writers
 from posthouse.policy.facts import (
     Account,
@@ -140,15 +141,17 @@ class Facts:
             return True
         return found.known and not any(owner.name in found.accounts for owner in owners)
 
-    def owner_of(self, path: ReversePath | None) -> Account | None:
-        """Return whose address a reverse-path is, for advice only; None if nobody's here."""
-        if path is None or path.mailbox is None:
-            return None
+    def advised(self, request: Request) -> Request:
+        """Return a refused request with what only advice may use: whose the reverse-path is."""
+        path = request.reverse_path
+        if path is None or path.mailbox is None or request.sender_account is not None:
+            return request
         with suppress(StoreError):
             found = self._accounts.resolve(path.mailbox, plus_tags=True)
             if len(found.accounts) == 1:
-                return self._accounts.find(found.accounts[0])
-        return None
+                owner = self._accounts.find(found.accounts[0])
+                return replace(request, sender_account=owner)
+        return request
 
 
 def known_accounts(client: Client) -> list[Account]:

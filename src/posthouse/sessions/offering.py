@@ -11,10 +11,7 @@ MECHANISMS: Final = ("PLAIN", "LOGIN")
 
 def takes_sign_ins(rules: Rules, listener: ListenerRule, at: datetime) -> bool:
     """Whether a signed-in door is valid on the listener; on mx only where a door names it."""
-    return any(
-        _names(door, listener) and not is_over(door, at)
-        for door in rules.signed_in_doors
-    )
+    return any(_names(door, listener) and not is_over(door, at) for door in rules.signed_in_doors)
 
 
 def _names(door: Door, listener: ListenerRule) -> bool:

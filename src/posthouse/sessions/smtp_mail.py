@@ -85,7 +85,7 @@ class MailWork:
         )
         decision = decide_mail(request, rules)
         if decision.accepted:
-            self.transaction = Transaction(event, client, decision, request.taken)
+            self.transaction = Transaction(event, client, decision, at, request.taken)
         return service.recorder.record(decision, request, rules).reply
 
     def add_recipient(self, event: RecipientReceived) -> Reply:

@@ -20,6 +20,7 @@ class Transaction:
         account: Primary address of the account that was recognised; "".
         recognised: The client came through a door.
         taken: Addresses used so far that are other people's.
+        at: When it began.
         recipients: Accepted ones, in their order.
         mailboxes: Their forward-paths.
         content: From 354 on.
@@ -30,8 +31,10 @@ class Transaction:
         mail: MailReceived,
         client: Client,
         decision: Decision,
+        at: datetime,
         taken: frozenset[Mailbox] = frozenset(),
     ) -> None:
+        self.at = at
         self.mail = mail
         self.client = client
         self.account = account_of(decision)
