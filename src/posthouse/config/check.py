@@ -10,9 +10,10 @@ from typing import Final
 
 from posthouse.config.catalogue import finding
 from posthouse.config.check_doors import check_doors
-from posthouse.config.compile import domain_paths
-from posthouse.config.diagnostic import Diagnostic
+from posthouse.config.compile import compile_rules, domain_paths
+from posthouse.config.diagnostic import Diagnostic, is_fatal
 from posthouse.config.listening import is_loopback_only, listens_on, takes_passwords_in_clear
+from posthouse.config.policy_tests import failures, run_tests
 from posthouse.config.schema import Configuration, ServiceName
 from posthouse.config.spans import Path, Spans
 from posthouse.config.width import check_width
@@ -23,6 +24,8 @@ _GIVE_UP_MIN: Final = timedelta(days=4)  # RFC 5321 §4.5.4.1: "at least 4-5 day
 
 def check(configuration: Configuration, spans: Spans, now: datetime) -> list[Diagnostic]:
     """Return what is suspicious or cannot work, in the order of the lines.
+
+    Where nothing else is wrong, the file's own tests are put to its rules.
 
     Args:
         configuration: As loaded.
@@ -40,6 +43,9 @@ def check(configuration: Configuration, spans: Spans, now: datetime) -> list[Dia
         *_screening(configuration, spans),
         *_tests(configuration, spans),
     ]
+    if configuration.test and not is_fatal(found):
+        rules = compile_rules(configuration, spans)
+        found += failures(run_tests(configuration.test, rules, now), spans)
     return sorted(found, key=lambda each: (each.line, each.column, each.code))
 
 
