@@ -181,7 +181,7 @@ def _findings(
         ranked = sorted(one.scores().items(), key=lambda item: -item[1])
         cause, score = ranked[0]
         doubt = ranked[1][1] if len(ranked) > 1 else 0.0
-        confidence = (score - 0.3 * max(0.0, doubt - 0.2)) * _KIND_WEIGHT[one.clause.kind]
+        confidence = score * (1 - 0.5 * (doubt / score) ** 2) * _KIND_WEIGHT[one.clause.kind]
         if number and confidence < _PROSE_COUNTS:
             continue
         if cause in findings:

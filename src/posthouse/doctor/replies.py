@@ -92,8 +92,10 @@ def _replies(folded: Folded, known_codes: frozenset[str]) -> Iterator[Clause]:
 
 
 def _begins_reply(text: str, match: re.Match[str], known_codes: frozenset[str]) -> bool:
-    if match["code"] not in known_codes or _UNITS.match(text, match.end()):
+    if _UNITS.match(text, match.end()):
         return False
+    if match["code"] not in known_codes:
+        return match.start() == 0 and text[match.end() : match.end() + 1] in {" ", "-"}
     return _LEADS.search(text[max(0, match.start() - 24) : match.start()]) is not None or (
         text[match.end() : match.end() + 1] in {"", "-"}
     )

@@ -21,12 +21,18 @@ _MEANINGLESS: Final = re.compile(
     r"[^\s<>()\"',;]+@[^\s<>()\"',;:]+|https?://[^\s<>\"']+"
     r"|(?<![\w.])(?:[a-z0-9_-]+\.)+[a-z]{2,}(?![\w.])"
     r"|helo=<[^>]*>|proto=e?smtp\w*|\besmtp[sa]*\b"
+    r"|退回[给給]寄件者|退回给发件人|退回給寄件人|return(?:ed)? (?:mail|message)? ?to (?:the )?sender|returning message to sender"
+    r"|recipient address rejected: (?!access denied)(?=\S)"
+    r"|(?:server error|serverfehler|erreur de serveur|erreur du serveur|error del servidor|errore del server"
+    r"|errore server|erro do servidor|erro de servidor|serverfout|serverfejl|serverfel|serverfeil"
+    r"|ошибка сервера|服务器错误|伺服器錯誤|サーバー エラー|サーバーエラー|서버 오류|blad serwera|sunucu hatasi)\s?:"
+    r"|(?:secure|安全|セキュリティ|seguro|securise|sicher|segura|protetto|sikker|zabezp\w*)\s?\(ssl\)"
 )
 _TELLING: Final = re.compile(
     r"spamhaus|spamcop|barracudacentral|sorbs|rbl|dnsbl|openspf|uceprotect|abuseat|/query/ip|pbl"
     r"|senderscore|mailspike|webloginrequired|invalidsecondfactor|basicauth|spamrats|bl\.|dul\."
     r"|trendmicro|resolver\.|smtplib|transport\.|smtpsend|javax?\.mail|com\.sun|nullmx|queue\.exp"
-    r"|mailexception|net\.mail|getaddrinfo|\.exe"
+    r"|mailexception|net\.mail|getaddrinfo|\.exe|ipcheck"
 )
 _ADDRESS: Final = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])|\[ipv6:|\{ip\}")
 
@@ -81,14 +87,25 @@ def mask(text: str) -> str:
 
 
 def find_entries(text: str, entries: Iterable[Entry], needs: frozenset[str]) -> list[Found]:
-    """Return the catalogue entries whose whole pattern occurs in the folded text."""
+    """Return the catalogue entries whose whole pattern occurs in the folded text.
+
+    An entry whose words lie inside those of a longer entry is left out.
+    """
     found = []
     for entry in entries:
         if entry.literals and (not entry.needs or entry.needs in needs):
             spans = _spans(text, entry)
             if spans:
                 found.append(Found(entry, spans))
-    return found
+    return [one for one in found if not any(_within(one, other) for other in found)]
+
+
+def _within(one: Found, other: Found) -> bool:
+    start, end = one.spans[0][0], one.spans[-1][1]
+    for span in other.spans:
+        if span[0] <= start and end <= span[1] and end - start < span[1] - span[0]:
+            return not other.entry.wraps and other.entry.where != "report"
+    return False
 
 
 def _spans(text: str, entry: Entry) -> tuple[tuple[int, int], ...]:
@@ -191,16 +208,17 @@ def _by_codes(clause: Clause, knowledge: Knowledge) -> list[Sign]:
 
 
 def _by_entries(clause: Clause, found: list[Found], text: str) -> list[Sign]:
-    signs = []
+    best: dict[Cause, Sign] = {}
     for one in found:
         start, end = one.spans[0][0], one.spans[-1][1]
         inside = clause.start - 12 <= start < clause.end and end <= clause.end + 4
-        if not inside or one.entry.where == "report":
+        if not inside or one.entry.where == "report" or one.entry.cause == Cause.UNKNOWN:
             continue
+        cause = Cause(one.entry.cause)
         weight = _entry_weight(one.entry, clause, text)
-        if weight and one.entry.cause != Cause.UNKNOWN and one.entry.cause != "wrapper":
-            signs.append(Sign(Cause(one.entry.cause), "text", one.entry.id, weight, start, end))
-    return signs
+        if weight > (best[cause].weight if cause in best else 0.0):
+            best[cause] = Sign(cause, "text", one.entry.id, weight, start, end)
+    return list(best.values())
 
 
 def _entry_weight(entry: Entry, clause: Clause, text: str) -> float:
@@ -214,7 +232,9 @@ def _entry_weight(entry: Entry, clause: Clause, text: str) -> float:
         weight = min(0.93, weight + 0.1) if entry.code == clause.code else weight * 0.8
     if entry.status and clause.status and entry.status == clause.status:
         weight = min(0.95, weight + 0.04)
-    return weight
+    # A few known words in a long reply decide less than the same words alone.
+    share = letters / max(letters, clause.end - clause.start)
+    return weight * min(1.0, 0.4 + 0.75 * share)
 
 
 def _by_marks(clause: Clause, text: str, knowledge: Knowledge) -> list[Sign]:
