@@ -10,7 +10,7 @@ import pytest
 from posthouse.spool import database
 from posthouse.spool.records import StorageError
 from posthouse.spool.spool import Spool
-from tests.spool.ground import Clock, accept, envelope, opened
+from tests.spool.ground import LARGE, Clock, accept, envelope, opened
 
 
 def refused(directory: Path) -> StorageError:
@@ -22,6 +22,14 @@ def refused(directory: Path) -> StorageError:
 def test_a_new_directory_is_made(tmp_path: Path) -> None:
     with opened(tmp_path / "var" / "spool") as spool:
         assert spool.summary().messages == 0
+
+
+def test_nobody_else_can_read_the_mail(tmp_path: Path) -> None:
+    directory = tmp_path / "spool"
+    with opened(directory) as spool:
+        accept(spool, envelope("a@example.net"), LARGE)
+        for path in (directory, *directory.rglob("*")):
+            assert path.stat().st_mode & 0o077 == 0, path
 
 
 @pytest.mark.parametrize("octets", [b"not a database at all, but text" * 100, b"\0" * 8192])

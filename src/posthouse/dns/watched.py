@@ -139,7 +139,11 @@ class WatchedNames:
 
     async def _look_up_again_and_again(self, host: str) -> None:
         while True:
-            done = await self.look_up(host)
+            try:
+                done = await self.look_up(host)
+            except Exception:  # noqa: BLE001 - an error of ours must not end the watch unnoticed
+                self._failed.add(host)
+                done = False
             refresh = self._hosts[host].refresh
             await asyncio.sleep((refresh if done else min(refresh, TRY_AGAIN)).total_seconds())
 

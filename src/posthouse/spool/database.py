@@ -11,7 +11,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from posthouse.spool.records import StorageError
+from posthouse.spool.records import StorageError, Trouble
 
 APPLICATION_ID: Final = 0x506F7374  # "Post"
 CHECKED_OCTETS_MAX: Final = 32 * 1024 * 1024  # above, a check at start would take too long
@@ -83,6 +83,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     Raises:
         StorageError: `corrupt`, `newer`, `unreadable` or `full`. The file is then as it was.
     """
+    _make_private(path)
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
@@ -130,6 +131,15 @@ def storage_error(error: sqlite3.Error, path: Path) -> StorageError:
         f"{path} could not be written ({error}). No more mail is taken until a restart: look at"
         " the disk first. Nothing that was accepted is lost.",
     )
+
+
+def _make_private(path: Path) -> None:
+    """Make the file if it is missing, for our user only; SQLite's other files follow its mode."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        kind: Trouble = "full" if is_no_room(error) else "unreadable"
+        raise StorageError(kind, f"{path} cannot be opened ({error.strerror})") from error
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:

@@ -18,7 +18,8 @@ def lock_directory(directory: Path, large: Path) -> int:
         StorageError: `locked`, `unreadable` or `full`.
     """
     try:
-        large.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        large.mkdir(mode=0o700, exist_ok=True)
         handle = os.open(directory / "spool.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         kind: Trouble = "full" if is_no_room(error) else "unreadable"

@@ -56,7 +56,7 @@ class Readers:
             connection = connection or open_for_reading(self._path)
             yield connection
         except sqlite3.Error as error:
-            raise storage_error(error, self._path) from error
+            raise _unreadable(error, self._path) from error
         finally:
             if connection is not None:
                 self._give_back(connection)
@@ -75,6 +75,13 @@ class Readers:
                 self._idle.append(connection)
                 return
         connection.close()
+
+
+def _unreadable(error: sqlite3.Error, path: Path) -> StorageError:
+    known = storage_error(error, path)
+    if known.kind == "corrupt":
+        return known
+    return StorageError("unreadable", f"{path} cannot be read now ({error})")
 
 
 def due_destinations(

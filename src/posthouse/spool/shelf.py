@@ -163,11 +163,14 @@ class Shelf:
         return bool(changed) or self._exists(number)
 
     def release(self, message_id: str, at: datetime, *, bounce: str = "") -> bool:
-        """Let a held message go, or mark any for its return to the sender."""
+        """Let a held message go, or mark any for its return to the sender.
+
+        False if there is no such message; one that is not held is left as it is.
+        """
         number, now = number_of(message_id), to_number(at)
         row = self._sql.execute("SELECT hold FROM message WHERE number = ?", (number,)).fetchone()
-        if row is None:
-            return False
+        if row is None or not (row[0] or bounce):
+            return row is not None
         self._sql.execute(
             "UPDATE message SET hold = '', hold_case = '', held = NULL, bounce = ?"
             " WHERE number = ?",
