@@ -106,8 +106,16 @@ class MailWork:
         decision = decide_recipient(request, service.rules)
         recorded = service.recorder.record(decision, request, service.rules)
         if decision.accepted:
-            transaction.accept(event, recorded.case)
+            transaction.accept(event, recorded.case, self._destination(event.forward_path))
         return recorded.reply
+
+    def _destination(self, mailbox: Mailbox) -> Mailbox:
+        """Our postmaster's mailbox for mail to postmaster at the host name; else as it is."""
+        rules, postmaster = self._service.rules, self._service.postmaster
+        if mailbox.domain != rules.hostname or rules.hostname in rules.local_domains:
+            return mailbox
+        is_ours = mailbox.local_part.lower() == "postmaster" and postmaster is not None
+        return postmaster if is_ours and postmaster else mailbox
 
     def _look_up(self, mailbox: Mailbox) -> tuple[bool | None, bool]:
         """Whether the local mailbox exists, and whether that could not be found out."""

@@ -85,6 +85,7 @@ class SmtpService(Struct, eq=False):
         limits: What one session may cost.
         census: Counts sessions.
         sessions: All of them, for stopping.
+        postmaster: Who gets mail for postmaster at our host name, which is no mail domain.
     """
 
     rules: Rules
@@ -102,6 +103,7 @@ class SmtpService(Struct, eq=False):
     limits: SmtpLimits = SmtpLimits()
     census: Census = field(default_factory=Census)
     sessions: set["SmtpSession"] = field(default_factory=set)
+    postmaster: Mailbox | None = None
 
     @property
     def sign_in_failures_max(self) -> int:

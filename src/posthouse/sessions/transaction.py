@@ -44,12 +44,12 @@ class Transaction:
         self.mailboxes: tuple[Mailbox, ...] = ()
         self.content: IncomingContent | None = None
 
-    def accept(self, event: RecipientReceived, case: str) -> None:
-        """Add a recipient that the policy accepted; one that is there already is not repeated."""
-        if event.forward_path in self.mailboxes:
+    def accept(self, event: RecipientReceived, case: str, mailbox: Mailbox) -> None:
+        """Add a recipient that the policy accepted, once; `mailbox` is where its mail goes."""
+        if mailbox in self.mailboxes:
             return
-        self.recipients.append(Recipient(event.forward_path, event.notify, event.original, case))
-        self.mailboxes += (event.forward_path,)
+        self.recipients.append(Recipient(mailbox, event.notify, event.original, case))
+        self.mailboxes += (mailbox,)
 
     def envelope(self, at: datetime) -> Envelope:
         """Return the envelope, to be taken responsibility for at this moment."""

@@ -1,0 +1,191 @@
+"""The half that takes mail and hands out mailboxes: services for the listeners."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from msgspec.structs import replace
+
+from posthouse.accounts.verifier import Verifier
+from posthouse.config.schema import Configuration, ServiceName
+from posthouse.config.schema import TlsRule as ConfiguredTlsRule
+from posthouse.dns.watched import WatchedNames
+from posthouse.mailbox.maildrop import Maildrop, open_maildrop
+from posthouse.policy.facts import Address
+from posthouse.policy.rules import ListenerRule, Rules
+from posthouse.server.stores import Stores
+from posthouse.sessions.census import Census
+from posthouse.sessions.counting import Counting
+from posthouse.sessions.gathering import Facts
+from posthouse.sessions.held import HeldNotices
+from posthouse.sessions.hop import Hop
+from posthouse.sessions.pop3 import Pop3Session
+from posthouse.sessions.pop3_service import Pop3Limits, Pop3Service, TlsRule
+from posthouse.sessions.recording import Recorder
+from posthouse.sessions.scanning import Check, GtubeCheck, RecipientBudgetCheck
+from posthouse.sessions.smtp import SmtpSession
+from posthouse.sessions.smtp_service import SmtpLimits, SmtpService
+from posthouse.sessions.wording import SiteWords
+from posthouse.telemetry.events import LogEvent
+
+MAILDROP_THREADS: Final = 4
+SERVED: Final = (ServiceName.SMTP, ServiceName.SUBMISSION, ServiceName.POP3)
+
+
+class Incoming:
+    """All services that listen; they share one census."""
+
+    def __init__(  # noqa: PLR0913 - each is a thing of its own, named at the only call
+        self,
+        configuration: Configuration,
+        rules: Rules,
+        stores: Stores,
+        watched: WatchedNames,
+        *,
+        maildir_of: Callable[[str], Path],
+        now: Callable[[], datetime],
+        log: Callable[[LogEvent], None],
+        tls: ssl.SSLContext,
+    ) -> None:
+        self._stores = stores
+        self._maildir_of = maildir_of
+        self._now = now
+        self._log = log
+        self._executor = ThreadPoolExecutor(MAILDROP_THREADS, thread_name_prefix="maildrops")
+        self.verifier = Verifier(
+            stores.accounts, failures=configuration.limits.failed_sign_ins, now=now
+        )
+        self.census = Census()
+        facts = Facts(stores.accounts, stores.pop_sign_ins, watched)
+        self.smtp = SmtpService(
+            rules=rules,
+            facts=facts,
+            recorder=Recorder(stores.cases, log, site_words(configuration), facts.advised),
+            spool=stores.spool,
+            verifier=self.verifier,
+            counts=Counting(stores.usage, lambda: self.smtp.rules.limits),
+            held=self._held_notices(configuration),
+            hop=Hop(asyncio.get_running_loop()),
+            now=now,
+            log=log,
+            tls=tls,
+            checks=checks_of(configuration, rules),
+            limits=smtp_limits(configuration),
+            census=self.census,
+            postmaster=configuration.postmaster_mailbox,
+        )
+        self.pop3 = {
+            name: self._pop3_service(configuration, name, tls)
+            for name, listener in configuration.listen.items()
+            if listener.service is ServiceName.POP3
+        }
+
+    def protocol(self, listener: str) -> asyncio.Protocol:
+        """Return the session for a new connection at a listener."""
+        if listener in self.pop3:
+            return Pop3Session(self.pop3[listener])
+        return SmtpSession(self.smtp, self._listener_rule(listener))
+
+    def _listener_rule(self, listener: str) -> ListenerRule:
+        return self.smtp.rules.listeners[listener]
+
+    def use(self, configuration: Configuration, rules: Rules) -> None:
+        """Take another configuration; running sessions see it at their next command."""
+        self.smtp.rules = rules
+        self.smtp.recorder.site = site_words(configuration)
+        self.smtp.checks = checks_of(configuration, rules)
+        self.smtp.limits = smtp_limits(configuration)
+        self.smtp.held = self._held_notices(configuration)
+        self.smtp.postmaster = configuration.postmaster_mailbox
+        self.verifier.lockout.budget = configuration.limits.failed_sign_ins
+        for service in self.pop3.values():
+            service.limits = pop3_limits(configuration)
+
+    def use_certificate(self, tls: ssl.SSLContext) -> None:
+        """Show another certificate in handshakes from now on."""
+        self.smtp.tls = tls
+        for service in self.pop3.values():
+            service.tls = tls
+
+    def close(self) -> None:
+        """End the threads."""
+        self.verifier.close()
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def _held_notices(self, configuration: Configuration) -> HeldNotices:
+        return HeldNotices(
+            self._stores.spool,
+            hostname=configuration.hostname,
+            contact=configuration.refusals.contact,
+            log=self._log,
+            now=self._now,
+        )
+
+    def _pop3_service(
+        self, configuration: Configuration, name: str, tls: ssl.SSLContext
+    ) -> Pop3Service:
+        rule: ConfiguredTlsRule = configuration.listen[name].tls_rule
+        return Pop3Service(
+            hostname=configuration.hostname,
+            listener=name,
+            verifier=self.verifier,
+            open_maildrop=self._open_maildrop,
+            note_sign_in=self._note_sign_in,
+            now=self._now,
+            log=self._log,
+            executor=self._executor,
+            tls=tls,
+            tls_rule=TlsRule(rule.value),
+            limits=pop3_limits(configuration),
+            census=self.census,
+        )
+
+    def _open_maildrop(self, account: str) -> Maildrop:
+        return open_maildrop(self._maildir_of(account))
+
+    def _note_sign_in(self, account: str, address: Address, at: datetime) -> None:
+        self._stores.pop_sign_ins.note(address, account, at)
+
+
+def site_words(configuration: Configuration) -> SiteWords:
+    """Return how the site speaks."""
+    refusals = configuration.refusals
+    return SiteWords(
+        word_set=refusals.words,
+        texts={reason.value: text for reason, text in refusals.wording.items()},
+        help_link=refusals.help or "",
+        contact=refusals.contact,
+    )
+
+
+def checks_of(configuration: Configuration, rules: Rules) -> tuple[Check, ...]:
+    """Return the screening checks."""
+    checks: list[Check] = []
+    for entry in configuration.screening:
+        if entry.ask == "gtube":
+            relayed, incoming = entry.mail != "incoming", entry.mail != "relayed"
+            checks.append(GtubeCheck(entry.name, relayed=relayed, incoming=incoming))
+        else:
+            checks.append(RecipientBudgetCheck(entry.name, rules.limits))
+    return tuple(checks)
+
+
+def smtp_limits(configuration: Configuration) -> SmtpLimits:
+    """Return what one SMTP session may cost."""
+    limits = configuration.limits
+    return SmtpLimits(command_wait=limits.command_wait, content_wait=limits.content_wait)
+
+
+def pop3_limits(configuration: Configuration) -> Pop3Limits:
+    """Return what one POP3 session may cost."""
+    limits = configuration.limits
+    return replace(
+        Pop3Limits(),
+        sessions_max=limits.sessions,
+        sessions_from_address_max=limits.sessions_per_address,
+        idle_time=limits.pop3_wait,
+    )
