@@ -21,6 +21,7 @@ QUICK = Timeouts(
     connect=1, greeting=0.3, hello=0.3, handshake=0.5, sender=0.3, recipient=0.3, data=0.3,
     content_block=0.5, content_end=0.3,
 )  # fmt: skip
+CALM = Timeouts(*[10.0] * 9)  # where nobody hangs, so that a busy machine changes nothing
 
 
 def recipient(text: str, *notify: Notify, original: str = "") -> Recipient:

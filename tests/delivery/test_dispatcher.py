@@ -29,8 +29,8 @@ from posthouse.telemetry import events
 from posthouse.telemetry.events import LogEvent
 from tests.delivery.given import (
     BOB,
+    CALM,
     CONTENT,
-    QUICK,
     Clock,
     envelope,
     host,
@@ -66,7 +66,9 @@ class House:
             local_domains={"ours.example"}, entries={"captured.example": Route(Capture())}
         )
         self.transport = Transport(
-            self.hosts, Manners("mx.ours.example", timeouts=QUICK), client_contexts()
+            self.hosts,
+            Manners("mx.ours.example", timeouts=structs.replace(CALM, greeting=0.3)),
+            client_contexts(),
         )
         ways = Ways(
             local=LocalDelivery(self.resolve, lambda name: directory / name, self.note),
@@ -300,7 +302,7 @@ async def test_a_burst_to_one_destination_widens_and_shares_sessions(house: Hous
 
 
 async def test_stopping_gives_back_what_was_not_done(house: House) -> None:
-    async with Sink({"MAIL": HANG}) as sink:
+    async with Sink({"MAIL": HANG}) as sink:  # the attempts are broken off
         house.hosts.hosts["theirs.example"] = (host(sink.port),)
         for _ in range(5):
             house.accept(to("bob@theirs.example"))

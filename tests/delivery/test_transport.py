@@ -7,7 +7,10 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 import trustme
+from msgspec import structs
 
+from posthouse.delivery.hop_session import Timeouts
+from posthouse.delivery.link import Address
 from posthouse.delivery.next_hosts import Hosts
 from posthouse.delivery.outcomes import Deferred, Delivered, Failed, Outcome
 from posthouse.delivery.pool import SessionPool
@@ -15,7 +18,7 @@ from posthouse.delivery.routes import Exchangers, Route, SignIn, SmartHost, TlsW
 from posthouse.delivery.transport import Manners, TlsContexts, Transport
 from posthouse.mail.address import NULL
 from posthouse.mail.envelope import Notify
-from tests.delivery.given import CONTENT, QUICK, FixedHosts, content, host, recipient, work
+from tests.delivery.given import CALM, CONTENT, QUICK, FixedHosts, content, host, recipient, work
 from tests.delivery.sink import EXTENSIONS, HANG, HANG_UP, Sink
 
 BY_MX = Route(Exchangers())
@@ -47,10 +50,15 @@ def server_context(authority: trustme.CA, name: str = "localhost") -> ssl.SSLCon
 async def transport_to(contexts: TlsContexts) -> AsyncIterator[Make]:
     made: list[Transport] = []
 
-    def make(*hosts: Sink | int, found: Hosts | None = None, **more: object) -> Transport:
+    def make(
+        *hosts: Sink | int,
+        found: Hosts | None = None,
+        timeouts: Timeouts = CALM,
+        sources: tuple[Address, ...] = (),
+    ) -> Transport:
         those = tuple(host(it.port if isinstance(it, Sink) else it) for it in hosts)
         finder = FixedHosts(found if found is not None else those)
-        manners = Manners("relay.ours.example", timeouts=QUICK, **more)  # type: ignore[arg-type]
+        manners = Manners("relay.ours.example", sources, timeouts)
         made.append(Transport(finder, manners, contexts))
         return made[-1]
 
@@ -174,8 +182,9 @@ async def test_all_recipients_refused_and_the_session_still_usable(transport_to:
 async def test_what_goes_wrong_is_an_outcome(
     script: dict[str, str], kind: type[Outcome], status: str, transport_to: Make
 ) -> None:
+    timeouts = QUICK if HANG in script.values() else CALM
     async with Sink(script) as sink:
-        result = await outcome(transport_to(sink))
+        result = await outcome(transport_to(sink, timeouts=timeouts))
     assert isinstance(result, kind)
     assert isinstance(result, Deferred | Failed)
     assert result.status == status
@@ -193,7 +202,7 @@ async def test_a_banner_that_never_ends_is_left(transport_to: Make) -> None:
 
     server = await asyncio.start_server(babble, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    result = await outcome(transport_to(port))
+    result = await outcome(transport_to(port, timeouts=QUICK))
     server.close()
     assert isinstance(result, Deferred)
     assert result.unreachable
@@ -205,7 +214,7 @@ async def test_lost_after_the_final_dot_is_ambiguous_and_tried_nowhere_else(
     end: str, transport_to: Make
 ) -> None:
     async with Sink({".": end}) as first, Sink() as second:
-        result = await outcome(transport_to(first, second))
+        result = await outcome(transport_to(first, second, timeouts=QUICK))
     assert isinstance(result, Deferred)
     assert "may arrive twice" in result.words
     assert second.mails == []
@@ -217,8 +226,10 @@ async def test_lost_after_the_final_dot_is_ambiguous_and_tried_nowhere_else(
 async def test_the_next_host_is_tried_when_one_cannot_be_given_mail(
     script: dict[str, str], transport_to: Make
 ) -> None:
+    timeouts = structs.replace(CALM, hello=0.3)
     async with Sink(script) as first, Sink() as second:
-        assert isinstance(await outcome(transport_to(first, second)), Delivered)
+        result = await outcome(transport_to(first, second, timeouts=timeouts))
+    assert isinstance(result, Delivered)
     assert len(second.mails) == 1
 
 
@@ -450,7 +461,7 @@ async def test_a_sign_in_that_fails_defers_all_mail(
 async def test_idle_sessions_end_by_themselves_with_quit(contexts: TlsContexts) -> None:
     async with Sink() as sink:
         pool = SessionPool(idle_seconds=0.05)
-        manners = Manners("relay.ours.example", timeouts=QUICK)
+        manners = Manners("relay.ours.example")
         transport = Transport(FixedHosts((host(sink.port),)), manners, contexts, pool)
         await outcome(transport)
         await asyncio.sleep(0.15)
@@ -481,4 +492,4 @@ async def test_random_nonsense_never_raises(transport_to: Make) -> None:
         noise = chance.choice(["220 ok", "354 go", "250-a", "250 b", "\x00\xff", "421 x", "5"])
         where = chance.choice(["", "EHLO", "MAIL", "RCPT", "DATA", "."])
         async with Sink({where: noise}) as sink:
-            await outcome(transport_to(sink))
+            await outcome(transport_to(sink, timeouts=QUICK))

@@ -279,19 +279,26 @@ class HopSession:
     async def _next(self, seconds: float, what: str) -> ClientEvent:
         """The next event; a host that sends octets but never an answer gets no extra time."""
         await self._write()
-        try:
-            async with asyncio.timeout(seconds):
-                while (event := self._core.next_event()) is None:
-                    await self._write()
-                    octets = await self._link.read()
-                    if octets:
-                        self._core.receive(octets)
-                    else:
-                        self._core.peer_closed()
-        except TimeoutError:
-            raise LinkError(f"no answer to {what} within {seconds:.0f} s") from None
+        event = self._core.next_event()
+        if event is None:
+            try:
+                async with asyncio.timeout(seconds):
+                    event = await self._awaited()
+            except TimeoutError:
+                raise LinkError(f"no answer to {what} within {seconds:.0f} s") from None
         await self._write()
         return event
+
+    async def _awaited(self) -> ClientEvent:
+        while True:
+            await self._write()  # the core may have gone on without an event
+            octets = await self._link.read()
+            if octets:
+                self._core.receive(octets)
+            else:
+                self._core.peer_closed()
+            if (event := self._core.next_event()) is not None:
+                return event
 
     async def _write(self) -> None:
         """What cannot be written may still have been answered: a reading will tell."""

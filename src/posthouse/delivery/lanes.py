@@ -32,7 +32,7 @@ class Width(Struct, frozen=True):
 
     sessions: int = 100
     each_hop: int = 20
-    at_home: int = 8
+    at_home: int = 16
 
 
 class Lane:

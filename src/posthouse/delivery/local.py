@@ -3,6 +3,8 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +34,7 @@ class LocalDelivery:
         resolve: Callable[[Mailbox], Resolution],
         maildir_of: Callable[[str], Path],
         log: Callable[[LogEvent], None],
+        threads: Executor | None = None,
     ) -> None:
         """Take what is needed.
 
@@ -39,7 +42,10 @@ class LocalDelivery:
             resolve: Where mail for one of our addresses goes; raises `StoreError`.
             maildir_of: The Maildir of an account, by its name.
             log: Gets what an administrator must know.
+            threads: Where files are written; None: the threads of the loop. As many as
+                `Width.at_home` are of use, because each waits for the disk.
         """
+        self._threads = threads
         self._resolve = resolve
         self._maildir_of = maildir_of
         self._log = log
@@ -77,13 +83,14 @@ class LocalDelivery:
         if (work.id, account) in self._done:
             return True
         try:
-            await asyncio.to_thread(
+            write = partial(
                 deliver,
                 self._maildir_of(account),
                 content.parts(),
                 id=work.id,
                 prepend=delivery_fields(work, account),
             )
+            await asyncio.get_running_loop().run_in_executor(self._threads, write)
         except MaildirError as error:
             self._log(StoreFailed("mailbox", str(error)))
             return False

@@ -225,6 +225,8 @@ class _Attempt:
 
     def batch_for(self, session: HopSession) -> _Batch | None:
         """What this host can be asked for; the others fail, and are decided now."""
+        if not self.open:
+            return None
         envelope, extensions = self._work.envelope, session.extensions
         utf8 = envelope.smtputf8 and not self.content.header.octets.isascii()
         places = self.open
