@@ -94,7 +94,7 @@ class _Session:
     async def run(self) -> None:
         if not await self.scripted(""):
             await self.say(f"220 {self.sink.name} ESMTP")
-        while line := (await self.reader.readline()).decode().rstrip("\r\n"):
+        while line := (await self.reader.readline()).decode("latin-1").rstrip("\r\n"):
             self.sink.commands.append(line)
             if not await self.scripted(line):
                 await self.obey(line)

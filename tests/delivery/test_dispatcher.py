@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -344,3 +344,63 @@ async def test_an_error_of_ours_defers_one_message_and_stops_nothing(tmp_path: P
     (bug,) = house.of(events.BugMet)
     house.log.remove(bug)
     await house.close()
+
+
+async def test_other_routes_count_from_the_next_attempt_on(house: House) -> None:
+    house.dispatcher.use_routes(
+        Routes(local_domains={"ours.example"}, entries={"*": Route(Capture())})
+    )
+    house.dispatcher.start()
+    house.accept(to("bob@theirs.example"))
+    await house.until(house.is_empty)
+    assert len(house.mails("captured")) == 1
+
+
+async def test_a_content_that_cannot_be_read_defers_and_is_told(house: House) -> None:
+    def unreadable(message_id: str) -> Iterator[bytes]:
+        raise StorageError("missing", "its file is gone")
+
+    house.spool.content = unreadable  # type: ignore[method-assign]
+    house.accept(to("ann@ours.example"))
+    house.dispatcher.start()
+    await house.until(lambda: bool(house.of(events.Deferred)))
+    (event,) = house.of(events.StoreFailed)
+    assert isinstance(event, events.StoreFailed)
+    assert event.store == "spool"
+
+
+async def test_a_large_message_is_relayed_reported_and_never_wholly_returned(house: House) -> None:
+    large = CONTENT + b"0123456789abcdef\r\n" * 80_000
+    async with Sink({"RCPT TO:<bad": "550 5.7.1 no"}) as sink:
+        house.hosts.hosts["theirs.example"] = (host(sink.port),)
+        house.dispatcher.start()
+        house.accept(to("bob@theirs.example", "bad@theirs.example", recognised=True), large)
+        await house.until(house.is_empty)
+    assert sink.mails[0].content == large
+    (report,) = house.mails("ann@ours.example")
+    assert len(report) < 10_000
+
+
+async def test_mail_for_many_domains_behind_one_smart_host_shares_one_lane(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    async with Sink() as sink:
+        there = (host(sink.port),)
+        house.dispatcher.use_routes(
+            Routes(local_domains=(), entries={"*": Route(SmartHost("localhost", sink.port))})
+        )
+        for number in range(150):
+            house.hosts.hosts[f"d{number}.example"] = there
+            house.accept(to(f"x@d{number}.example"))
+        house.dispatcher.start()
+        await house.until(house.is_empty)
+        assert len(sink.mails) == 150
+        assert sink.sessions <= 20
+    await house.close()
+
+
+async def test_waking_after_the_end_is_harmless(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.dispatcher.start()
+    await house.close()
+    house.dispatcher.wake_from_thread()
+    house.dispatcher.wake()

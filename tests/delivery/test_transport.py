@@ -493,3 +493,47 @@ async def test_random_nonsense_never_raises(transport_to: Make) -> None:
         where = chance.choice(["", "EHLO", "MAIL", "RCPT", "DATA", "."])
         async with Sink({where: noise}) as sink:
             await outcome(transport_to(sink, timeouts=QUICK))
+
+
+async def test_a_host_that_speaks_no_tls_after_promising_it_gets_mail_without(
+    authority: trustme.CA, transport_to: Make
+) -> None:
+    timeouts = structs.replace(CALM, handshake=0.2)
+    async with Sink({"STARTTLS": "220 go"}, tls=server_context(authority)) as sink:
+        assert isinstance(await outcome(transport_to(sink, timeouts=timeouts)), Delivered)
+    assert not sink.mails[0].encrypted
+
+
+async def test_a_refused_recipient_stays_refused_when_the_session_breaks_off(
+    transport_to: Make,
+) -> None:
+    script = {"RCPT TO:<bob": "550 5.1.1 no bob", "DATA": HANG_UP}
+    both = work(recipient("bob@theirs.example"), recipient("carol@theirs.example"))
+    async with Sink(script) as first, Sink() as second:
+        outcomes = await transport_to(first, second).deliver(BY_MX, both, content())
+    assert isinstance(outcomes[0], Failed)
+    assert isinstance(outcomes[1], Delivered)
+    assert second.mails[0].recipients == ["RCPT TO:<carol@theirs.example>"]
+
+
+async def test_a_host_that_hangs_up_in_a_large_content_defers(transport_to: Make) -> None:
+    large = CONTENT + b"0123456789abcdef\r\n" * 200_000
+
+    async def leave_early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 x\r\n250-x\r\n250 PIPELINING\r\n250 ok\r\n250 ok\r\n354 go\r\n")
+        await reader.readuntil(b"DATA\r\n")
+        await reader.read(1000)
+        writer.write(b"552 5.3.4 too much\r\n")
+        await writer.drain()
+        writer.transport.abort()
+
+    server = await asyncio.start_server(leave_early, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    outcomes = await transport_to(port).deliver(BY_MX, work(), content(large))
+    server.close()
+    assert isinstance(outcomes[0], Deferred | Failed)
+
+
+async def test_what_a_session_sent_before_it_was_asked_is_no_answer(transport_to: Make) -> None:
+    async with Sink({"": "220 x\n250 eager\n250 more"}) as sink:
+        assert isinstance(await outcome(transport_to(sink)), Deferred)
