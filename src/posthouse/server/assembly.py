@@ -1,0 +1,281 @@
+"""A server from a configuration: the only place that knows how all concrete parts fit together."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from posthouse.accounts.store import Grant, StoreError
+from posthouse.config.compile import compile_rules
+from posthouse.config.load import Loaded
+from posthouse.config.schema import Configuration, HostName
+from posthouse.dns.resolver import Resolver
+from posthouse.dns.servers import ServerAddress, system_servers
+from posthouse.dns.watched import Watch, WatchedNames
+from posthouse.mail.address import parse_mailbox
+from posthouse.policy.rules import Rules
+from posthouse.server.housekeeping import Housekeeping
+from posthouse.server.incoming import SERVED, Incoming
+from posthouse.server.listeners import BoundListener, bind
+from posthouse.server.outgoing import PostOffice, outgoing, read_routes
+from posthouse.server.stores import Stores
+from posthouse.server.tls import CertificateError, Certificates, own_certificate
+from posthouse.server.troubles import EXIT_CONFIGURATION, StartError
+from posthouse.sessions.granted import doors_of
+from posthouse.sessions.pop3_service import OpenSession
+from posthouse.telemetry.events import LogEvent, StoreFailed
+
+LOOK_SECONDS: Final = 0.05  # at sessions that end, while stopping
+
+
+def bind_all(configuration: Configuration) -> tuple[BoundListener, ...]:
+    """Open the sockets of all listeners that this version serves.
+
+    Raises:
+        StartError: If one cannot be opened; those that were are closed again.
+    """
+    bound: list[BoundListener] = []
+    try:
+        for name, listener in configuration.listen.items():
+            if listener.service in SERVED:
+                bound.append(bind(name, tuple((it.host, it.port) for it in listener.on)))
+    except StartError:
+        for it in bound:
+            it.close()
+        raise
+    return tuple(bound)
+
+
+class Server:
+    """Everything that runs, between `start` and `stop`; made on the loop that runs it.
+
+    Attributes:
+        loaded: The configuration in force.
+        stores: What keeps.
+        incoming: Services for the listeners.
+        dispatcher: Deliveries.
+        started: When.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        base: Path,
+        stores: Stores,
+        *,
+        now: Callable[[], datetime],
+        log: Callable[[LogEvent], None],
+    ) -> None:
+        """Put it together.
+
+        Args:
+            loaded: The configuration.
+            base: Where relative paths in it count from.
+            stores: Opened for its storage directory.
+            now: The clock.
+            log: Takes events; never blocks.
+
+        Raises:
+            StartError: If the certificate or a password file cannot be used.
+        """
+        configuration = loaded.configuration
+        self.loaded = loaded
+        self.base = base
+        self.stores = stores
+        self.started = now()
+        self.now = now
+        self.log = log
+        self._grants: tuple[Grant, ...] = stores.accounts.grants()
+        self.certificates = self._certificates(configuration)
+        self._resolver = resolver_of(configuration)
+        self.watched = WatchedNames(
+            self._resolver,
+            watches_of(configuration),
+            path=stores.directory / "watched.json",
+            now=now,
+        )
+        self._office = PostOffice(stores.accounts, configuration)
+        self.incoming = Incoming(
+            configuration,
+            self._compile(loaded),
+            stores,
+            self.watched,
+            maildir_of=self.maildir_of,
+            now=now,
+            log=log,
+            tls=self.certificates.context,
+        )
+        self.dispatcher, self._transport = outgoing(
+            configuration, stores, self._resolver, self._office,
+            base=base, maildir_of=self.maildir_of, now=now, log=log,
+        )  # fmt: skip
+        self._housekeeping = Housekeeping(self)
+        self._bound: tuple[BoundListener, ...] = ()
+        self._servers: list[asyncio.Server] = []
+
+    @property
+    def configuration(self) -> Configuration:
+        """The values in force."""
+        return self.loaded.configuration
+
+    @property
+    def rules(self) -> Rules:
+        """The rules in force, grants included."""
+        return self.incoming.smtp.rules
+
+    @property
+    def listeners(self) -> dict[str, list[str]]:
+        """Where it listens: ``{"mx": ["127.0.0.1:25"]}``."""
+        return {
+            bound.name: [
+                f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+                for host, port in bound.addresses
+            ]
+            for bound in self._bound
+        }
+
+    def maildir_of(self, account: str) -> Path:
+        """Return the Maildir of an account."""
+        mailbox = parse_mailbox(account)
+        template = self.configuration.storage.mailbox_template
+        local_part = mailbox.local_part.replace("/", "%2F").lstrip(".") or "%2E"
+        path = template.replace("{domain}", mailbox.domain).replace("{local_part}", local_part)
+        return self.base / path
+
+    async def start(self, bound: tuple[BoundListener, ...]) -> None:
+        """Begin to serve on sockets that are open already."""
+        self._bound = bound
+        await self.watched.start()
+        self.dispatcher.start()
+        self._housekeeping.start()
+        loop = asyncio.get_running_loop()
+        for listener in bound:
+            for it in listener.sockets:
+                server = await loop.create_server(
+                    partial(self.incoming.protocol, listener.name), sock=it
+                )
+                self._servers.append(server)
+
+    async def stop(self, grace: timedelta) -> None:
+        """Take no new sessions, let transactions end for `grace`, then break off; close all."""
+        for server in self._servers:
+            server.close()
+        for bound in self._bound:
+            bound.close()
+        await self._housekeeping.stop()
+        self.incoming.census.shutting_down = True
+        await self._end_sessions(grace)
+        await self.dispatcher.stop(min(grace, timedelta(seconds=10)))
+        await self._transport.close()
+        await self.watched.stop()
+        await asyncio.to_thread(self.incoming.close)
+        await asyncio.to_thread(self.stores.close)
+
+    async def _end_sessions(self, grace: timedelta) -> None:
+        for session in self._all_sessions():
+            session.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace.total_seconds()):
+                while any(  # noqa: ASYNC110 - sessions stop being busy in many ways, none signals it
+                    it.is_busy for it in self.incoming.smtp.sessions
+                ):
+                    await asyncio.sleep(LOOK_SECONDS)
+        for session in self._all_sessions():
+            session.abort()
+        await asyncio.sleep(0)  # connections are told of their end in the next turn of the loop
+        await asyncio.sleep(0)
+
+    def _all_sessions(self) -> list[OpenSession]:
+        fetching = [it for service in self.incoming.pop3.values() for it in service.sessions]
+        return [*self.incoming.smtp.sessions, *fetching]
+
+    def use(self, loaded: Loaded) -> None:
+        """Take another configuration between two events; sessions and deliveries go on.
+
+        Raises:
+            StartError: If something in it cannot be used; then nothing is changed.
+        """
+        configuration = loaded.configuration
+        rules = self._compile(loaded)
+        routes = read_routes(configuration, self.base)
+        certificates = self._certificates(configuration)
+        self.loaded = loaded
+        self.stores.use(configuration)
+        self._office.configuration = configuration
+        self.certificates = certificates
+        self.incoming.use(configuration, rules)
+        self.incoming.use_certificate(certificates.context)
+        self.dispatcher.use_routes(routes)
+        self.watched.watch(watches_of(configuration))
+        self.dispatcher.wake()
+
+    def use_changed_grants(self) -> bool:
+        """Take networks that were added or removed meanwhile; False where nothing changed."""
+        try:
+            grants = self.stores.accounts.grants()
+        except StoreError as problem:
+            self.log(StoreFailed("accounts", str(problem)))
+            return False
+        if grants == self._grants:
+            return False
+        self._grants = grants
+        self.incoming.use(self.configuration, self._compile(self.loaded))
+        return True
+
+    def renew_certificate(self) -> None:
+        """Take changed certificate files, and renew our own before it ends.
+
+        Raises:
+            CertificateError: If changed files cannot be used; the old certificate stays.
+        """
+        if not self.configuration.tls.certificate:
+            own_certificate(self.stores.directory / "tls", self.rules.hostname, self.now())
+        if self.certificates.reload_if_changed():
+            self.incoming.use_certificate(self.certificates.context)
+
+    def _compile(self, loaded: Loaded) -> Rules:
+        return compile_rules(
+            loaded.configuration, loaded.spans, doors_of(self._grants), loaded.name
+        )
+
+    def _certificates(self, configuration: Configuration) -> Certificates:
+        return certificates_of(configuration, self.base, self.stores.directory, self.now())
+
+
+def certificates_of(
+    configuration: Configuration, base: Path, directory: Path, now: datetime
+) -> Certificates:
+    """Return the configured certificate, or our own.
+
+    Raises:
+        StartError: If it cannot be used.
+    """
+    tls = configuration.tls
+    try:
+        if tls.certificate and tls.key:
+            return Certificates(base / tls.certificate, base / tls.key)
+        return Certificates(*own_certificate(directory / "tls", configuration.hostname, now))
+    except (CertificateError, OSError) as problem:
+        raise StartError(str(problem), EXIT_CONFIGURATION) from None
+
+
+def resolver_of(configuration: Configuration) -> Resolver:
+    """Return who asks DNS for us."""
+    named = tuple(ServerAddress(it.host, it.port) for it in configuration.dns.servers)
+    return Resolver(named or system_servers(), configuration.dns.timeout.total_seconds())
+
+
+def watches_of(configuration: Configuration) -> Mapping[str, Watch]:
+    """Return the host names that may relay; one that is listed twice lingers longest."""
+    watches: dict[str, Watch] = {}
+    for door in configuration.may_relay:
+        if isinstance(door, HostName):
+            for host in door.hosts:
+                known = watches.get(host, Watch(door.refresh, door.linger))
+                watches[host] = Watch(
+                    min(known.refresh, door.refresh), max(known.linger, door.linger)
+                )
+    return watches

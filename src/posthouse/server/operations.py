@@ -1,0 +1,211 @@
+"""What the control socket can do: each request of `requests` and how it is answered."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from ipaddress import ip_address
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from posthouse import __version__
+from posthouse.accounts.store import StoreError
+from posthouse.policy.networks import fold
+from posthouse.server import requests
+from posthouse.server.assembly import Server
+from posthouse.server.control import RefusedRequestError
+from posthouse.server.requests import AnyRequest
+from posthouse.server.troubles import EXIT_CONFIGURATION, StartError
+from posthouse.spool.records import Filters, StorageError
+from posthouse.telemetry.events import Dropped, Released
+
+TAIL_SECONDS: Final = 0.3  # between looks at new decisions
+EXIT_NOT_FOUND: Final = 1
+EXIT_TRY_AGAIN: Final = 5
+SHOWN_OCTETS_MAX: Final = 1_000_000
+T = TypeVar("T")
+
+
+class Operations:
+    """Performs requests on a running server.
+
+    Args:
+        server: The server.
+        reload: Reads the configuration again; raises StartError with what is wrong.
+        stop: Begins to stop.
+    """
+
+    def __init__(
+        self, server: Server, reload: Callable[[str], None], stop: Callable[[str], None]
+    ) -> None:
+        self._server = server
+        self._reload = reload
+        self._stop = stop
+
+    async def perform(self, request: AnyRequest, by: str) -> Any:  # noqa: ANN401 - JSON
+        """Do what is asked.
+
+        Raises:
+            RefusedRequestError: If it cannot be done.
+        """
+        try:
+            return await self._perform(request, by)
+        except (StorageError, StoreError) as problem:
+            raise RefusedRequestError(str(problem), EXIT_TRY_AGAIN) from None
+
+    async def _perform(self, request: AnyRequest, by: str) -> Any:  # noqa: ANN401 - JSON
+        match request:
+            case requests.Status():
+                return await asyncio.to_thread(self._status)
+            case requests.Reload():
+                return self._reload_now(by)
+            case requests.Stop():
+                self._stop(f"asked by {by}")
+                return "stopping"
+            case requests.GrantsChanged():
+                return self._server.use_changed_grants()
+            case requests.DecisionsTail():
+                return self._tail(request)
+            case requests.ClientFacts():
+                return self._client_facts(request)
+            case _:
+                return await asyncio.to_thread(self._on_queue, request, by)
+
+    def _on_queue(self, request: AnyRequest, by: str) -> Any:  # noqa: ANN401 - JSON
+        """Look at the queue, or change it; blocks until a change is committed."""
+        match request:
+            case requests.QueueSummary():
+                return msgspec.to_builtins(self._server.stores.spool.summary())
+            case requests.QueueList():
+                return self._list(request)
+            case requests.QueueShow():
+                return self._show(request)
+            case _:
+                return self._change(request, by)
+
+    def _change(self, request: AnyRequest, by: str) -> bool | int:
+        spool = self._server.stores.spool
+        match request:
+            case requests.QueueRetry(id=""):
+                return spool.retry_all(request.destination)
+            case requests.QueueRetry():
+                return self._found(spool.retry(request.id), request.id, "that waits")
+            case requests.QueueHold():
+                return self._found(spool.hold(request.id, request.because), request.id)
+            case requests.QueueRelease():
+                self._found(spool.release(request.id), request.id, "that is held")
+                self._server.log(Released(request.id, by))
+            case requests.QueueBounce():
+                return self._found(spool.bounce(request.id, request.because), request.id)
+            case requests.QueueDrop():
+                why = f"{request.because or 'no reason given'} (by {by})"
+                self._found(spool.drop(request.id, why), request.id)
+                self._server.log(Dropped(request.id, by, request.because))
+            case _:
+                raise RefusedRequestError("this version does not know that request", 2)
+        return True
+
+    def _found(self, found: bool, message_id: str, which: str = "") -> bool:  # noqa: FBT001 - what the spool said
+        if not found:
+            words = f" {which}" if which else ""
+            raise RefusedRequestError(
+                f"there is no message {message_id}{words} in the queue", EXIT_NOT_FOUND
+            )
+        return True
+
+    def _list(self, request: requests.QueueList) -> Any:  # noqa: ANN401 - JSON
+        filters = Filters(
+            destination=request.destination,
+            sender=request.sender,
+            recipient=request.recipient,
+            account=request.account,
+            accepted_before=request.accepted_before,
+            held=request.held,
+            reason=request.reason,
+        )
+        limit = max(1, min(request.limit, 10_000))
+        found = self._server.stores.spool.list_messages(filters, after=request.after, limit=limit)
+        return [msgspec.to_builtins(message) for message in found]
+
+    def _show(self, request: requests.QueueShow) -> dict[str, Any]:
+        spool = self._server.stores.spool
+        message, journey = spool.message(request.id), spool.journey(request.id)
+        if message is None and not journey:
+            self._found(found=False, message_id=request.id)
+        answer: dict[str, Any] = {
+            "message": msgspec.to_builtins(message),
+            "journey": msgspec.to_builtins(journey),
+        }
+        if request.octets and message is not None:
+            answer["content"] = self._beginning(request.id, request.octets)
+        return answer
+
+    def _beginning(self, message_id: str, octets: int) -> str:
+        wanted, parts = min(octets, SHOWN_OCTETS_MAX), b""
+        for part in self._server.stores.spool.content(message_id):
+            parts += part
+            if len(parts) >= wanted:
+                break
+        return parts[:wanted].decode("utf-8", "backslashreplace")
+
+    def _status(self) -> dict[str, Any]:
+        server = self._server
+        summary = server.stores.spool.summary(limit=0)
+        trouble = server.stores.spool.trouble
+        problems = [
+            str(problem)
+            for problem in (
+                trouble,
+                server.stores.cases.problem,
+                server.stores.pop_sign_ins.problem,
+                server.stores.usage.problem,
+            )
+            if problem
+        ]
+        return {
+            "version": __version__,
+            "hostname": server.rules.hostname,
+            "started": server.started.isoformat(timespec="seconds"),
+            "listeners": server.listeners,
+            "sessions": server.incoming.census.sessions,
+            "messages": summary.messages,
+            "held": summary.held,
+            "doors": len(server.rules.doors),
+            "unreadable_names": sorted(server.watched.unreadable()),
+            "problems": problems,
+        }
+
+    def _reload_now(self, by: str) -> str:
+        try:
+            self._reload(by)
+        except StartError as problem:
+            raise RefusedRequestError(str(problem), EXIT_CONFIGURATION) from None
+        return "reloaded"
+
+    async def _tail(self, request: requests.DecisionsTail) -> AsyncIterator[Any]:
+        cases = self._server.stores.cases
+        after = max(0, await asyncio.to_thread(cases.newest) - max(0, request.past))
+        while True:
+            for number, case in await asyncio.to_thread(cases.tail, after):
+                after = number
+                wanted = (
+                    request.person in f"{case.account} {case.reverse_path} {case.forward_path}"
+                    and request.client in ("", case.client)
+                    and request.reason in ("", case.reason)
+                )
+                if wanted:
+                    yield msgspec.to_builtins(case)
+            await asyncio.sleep(TAIL_SECONDS)
+
+    def _client_facts(self, request: requests.ClientFacts) -> dict[str, Any]:
+        try:
+            address = fold(ip_address(request.address))
+        except ValueError:
+            raise RefusedRequestError(f"{request.address!a} is no IP address", 2) from None
+        server = self._server
+        windows = server.stores.pop_sign_ins.sessions_from(address)
+        names = server.watched.names_at(address, server.now())
+        return {
+            "pop_sessions": [{"account": name, "last_command": at} for name, at in windows],
+            "watched_names": msgspec.to_builtins(names),
+            "unreadable": sorted(server.watched.unreadable()),
+        }
