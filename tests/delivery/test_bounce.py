@@ -14,9 +14,9 @@ from posthouse.delivery.retry import Patience
 from posthouse.delivery.tally import tally
 from posthouse.mail.address import NULL, Mailbox
 from posthouse.mail.envelope import Notify, Recipient
-from posthouse.mail.report import read
+from posthouse.mail.report import RETURNED_OCTETS_MAX, read
 from posthouse.spool.records import Again, Settled, Work
-from tests.delivery.given import ANN, BOB, CONTENT, NOON, recipient, work
+from tests.delivery.given import ANN, BOB, CONTENT, NOON, content, recipient, work
 
 POSTMASTER = Mailbox("postmaster", "ours.example")
 LATER = NOON + timedelta(hours=5)
@@ -35,7 +35,7 @@ def settle(
     ended = tally(
         this, dict(enumerate(outcomes)), NOON + timedelta(hours=hours), Patience(), spread=0.0
     )
-    return reporter(postmaster).settlement(ended, lambda: CONTENT)
+    return reporter(postmaster).settlement(ended, content())
 
 
 def kinds(settlement: Settlement) -> list[str]:
@@ -228,3 +228,20 @@ def test_envelope_id_and_original_recipient_are_given_back_without_xtext() -> No
     assert status is not None
     assert status.envelope_id == "QQ=1"
     assert status.recipients[0].original == "rfc822;bob+tag@theirs.example"
+
+
+def test_a_report_about_a_large_message_reads_only_its_head() -> None:
+    class Large:
+        octets = RETURNED_OCTETS_MAX + 1
+
+        def whole(self) -> bytes:
+            raise AssertionError("never wanted")
+
+        def head(self) -> bytes:
+            return CONTENT
+
+    this = work(recognised=True, return_content="FULL")
+    ended = tally(this, {0: UNKNOWN}, NOON, Patience(), spread=0.0)
+    report = reporter().settlement(ended, Large()).offspring[0]
+    assert b"text/rfc822-headers" in report.content
+    assert b".dot" not in report.content

@@ -119,3 +119,19 @@ def test_any_text_is_a_mailbox_or_an_address_error(text: str) -> None:
     assert parse_mailbox(str(mailbox)) == mailbox
     assert "\r" not in str(mailbox)
     assert "\n" not in str(mailbox)
+
+
+def test_what_has_no_letters_of_its_own_is_shown_as_it_is() -> None:
+    assert domain_for_people("xn--a") == "xn--a"
+    assert domain_for_people("[192.0.2.1]") == "[192.0.2.1]"
+
+
+def test_a_path_that_is_too_long_is_not_looked_into() -> None:
+    with pytest.raises(AddressError, match="too long"):
+        parse_reverse_path("<@" + "a" * 400 + ":ann@example.com>")
+
+
+@pytest.mark.parametrize("domain", ["a\u200db.example", "\u0300a.example", "ü" * 300 + ".example"])
+def test_letters_that_no_domain_may_have_are_refused(domain: str) -> None:
+    with pytest.raises(AddressError):
+        parse_domain(domain)

@@ -236,6 +236,19 @@ def test_a_status_with_a_broken_field_is_not_read(old: bytes, new: bytes) -> Non
         read_status(body.replace(old, new))
 
 
+def test_a_report_with_a_status_that_cannot_be_read_is_none() -> None:
+    good = compose(report(), ORIGINAL)
+    assert read(good) is not None
+    assert read(good.replace(b"Action: failed", b"Action: eaten")) is None
+
+
+def test_a_status_part_that_is_encoded_is_still_read_or_none() -> None:
+    whole = compose(report(), ORIGINAL)
+    for name in (b"base64", b"x-none"):
+        head = b"Content-Type: message/delivery-status\r\nContent-Transfer-Encoding: " + name
+        read(whole.replace(b"Content-Type: message/delivery-status", head))
+
+
 def test_dates_that_are_none_are_left_out() -> None:
     body = write_status(report().status, utf8=False).replace(b"Mon, 4 May", b"Someday")
     assert read_status(body).arrived is None

@@ -98,9 +98,9 @@ class Attempts:
         spread = self._uniform(-SPREAD_MAX, SPREAD_MAX)
         ended = tally(work, outcomes, self._now(), self._patience, spread=spread)
         if content.is_small:
-            settlement = self._reporter.settlement(ended, content.whole)
+            settlement = self._reporter.settlement(ended, content)
         else:
-            settlement = await asyncio.to_thread(self._reporter.settlement, ended, content.whole)
+            settlement = await asyncio.to_thread(self._reporter.settlement, ended, content)
         self._spool.settle(work.id, settlement.tally.results, offspring=settlement.offspring)
         if settlement.hold:
             await asyncio.to_thread(self._spool.hold, work.id, settlement.hold)

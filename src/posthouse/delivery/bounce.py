@@ -8,7 +8,7 @@ vanishes.
 import re
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct, structs
 
@@ -18,11 +18,25 @@ from posthouse.delivery.tally import Ended, Tally
 from posthouse.mail.address import NULL, Mailbox
 from posthouse.mail.delivery_status import DeliveryStatus, RecipientStatus, one_line
 from posthouse.mail.envelope import Envelope, Notify, Recipient
-from posthouse.mail.report import Report, compose
+from posthouse.mail.report import RETURNED_OCTETS_MAX, Report, compose
 from posthouse.spool.records import Offspring
 
 NOBODY_TO_TELL: Final = "failed, and there is nobody to report it to"
 _XTEXT: Final = re.compile(r"\+([0-9A-F]{2})")
+
+
+class Readable(Protocol):
+    """A message that can be read: whole, or only its beginning."""
+
+    octets: int
+
+    def whole(self) -> bytes:
+        """Return all of it."""
+        ...
+
+    def head(self) -> bytes:
+        """Return enough of it to hold a header section."""
+        ...
 
 
 class Site(Struct, frozen=True):
@@ -74,12 +88,12 @@ class Reporter:
         self._patience = patience
         self._new_id = new_id
 
-    def settlement(self, tally: Tally, content: Callable[[], bytes]) -> Settlement:
+    def settlement(self, tally: Tally, content: Readable) -> Settlement:
         """Return what to settle.
 
         Args:
             tally: What became of the recipients.
-            content: Gives the message; asked only if a report or a copy needs it.
+            content: The message; read only if a report or a copy needs it.
         """
         copies = self._copies(tally, content)
         reports, hold = self._reports(tally, content)
@@ -92,9 +106,7 @@ class Reporter:
             tuple(Sent(one.id, _to(one), kind) for one, kind in reports),
         )
 
-    def _reports(
-        self, tally: Tally, content: Callable[[], bytes]
-    ) -> tuple[list[tuple[Offspring, str]], str]:
+    def _reports(self, tally: Tally, content: Readable) -> tuple[list[tuple[Offspring, str]], str]:
         """The reports with their kinds, and why the message must be held if nobody can be told."""
         about = _About(tally.work.id, tally.work.envelope, tally.now, content)
         if about.envelope.reverse_path.is_null:
@@ -144,6 +156,7 @@ class Reporter:
         envelope = about.envelope
         to = about.postmaster or envelope.reverse_path.mailbox
         assert to is not None
+        large = about.content.octets > RETURNED_OCTETS_MAX
         new_id = self._new_id()
         status = DeliveryStatus(
             self._site.hostname, those, _plain(envelope.envelope_id), envelope.accepted
@@ -155,14 +168,14 @@ class Reporter:
             unique=new_id,
             now=about.now,
             queue_id=about.queue_id,
-            return_content=envelope.return_content or _returned(envelope),
+            return_content="HDRS" if large else envelope.return_content or _returned(envelope),
             smtputf8=envelope.smtputf8,
             contact=self._site.contact,
         )
-        octets = compose(report, about.content())
+        octets = compose(report, about.content.head() if large else about.content.whole())
         return Offspring(new_id, _report_envelope(to, octets, about), octets)
 
-    def _copies(self, tally: Tally, content: Callable[[], bytes]) -> list[Offspring]:
+    def _copies(self, tally: Tally, content: Readable) -> list[Offspring]:
         """Copies for foreign addresses behind an alias: same reverse-path, marked against loops."""
         copies = []
         for one in tally.ended:
@@ -179,7 +192,7 @@ class Reporter:
                 tally.work.envelope, recipients=recipients, accepted=tally.now
             )
             mark = f"Delivered-To: {one.recipient.mailbox}\r\n".encode()
-            copies.append(Offspring(self._new_id(), envelope, mark + content()))
+            copies.append(Offspring(self._new_id(), envelope, mark + content.whole()))
         return copies
 
 
@@ -190,14 +203,14 @@ class _About(Struct, frozen=True):
         queue_id: Our id for it.
         envelope: Its envelope.
         now: The time.
-        content: Gives it, or the beginning of it.
+        content: The message itself.
         postmaster: Gets the report instead of the reverse-path, and no further report follows.
     """
 
     queue_id: str
     envelope: Envelope
     now: datetime
-    content: Callable[[], bytes]
+    content: Readable
     postmaster: Mailbox | None = None
 
 

@@ -110,8 +110,12 @@ class Dispatcher:
         look = await self._look()
         self._taken.extend(look.works)
         while self._taken:
-            await self._place(self._taken[0])
-            self._taken.popleft()
+            work = self._taken.popleft()
+            try:
+                await self._place(work)
+            except BaseException:
+                self._give_back([work])
+                raise
         self._begin()
         if not look.works:
             await self._sleep(look.next_due)

@@ -261,7 +261,7 @@ class HopSession:
     def leave(self) -> None:
         """Say QUIT without waiting for the answer, and close."""
         if self.over or self._core.closed:
-            self._link.close()
+            self._link.abort()
         else:
             self._core.quit()
             self._link.send_last(self._core.bytes_to_send())
@@ -269,10 +269,7 @@ class HopSession:
 
     async def wait_left(self) -> None:
         """Return when the connection is closed, after `leave`."""
-        try:
-            await self._link.wait_closed()
-        except LinkError:
-            return
+        await self._link.wait_closed()
 
     # ---------------------------------------------------------------- octets
 

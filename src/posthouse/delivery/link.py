@@ -12,6 +12,7 @@ from posthouse.wire.tls import TlsError, TlsPipe
 
 READ_OCTETS: Final = 64 * 1024
 WRITE_OCTETS: Final = 64 * 1024
+CLOSING_SECONDS_MAX: Final = 2.0
 
 Address = IPv4Address | IPv6Address
 
@@ -103,10 +104,19 @@ class Link:
         self._closed = True
         self._writer.close()
 
+    def abort(self) -> None:
+        """Close at once; what was written and not sent is lost."""
+        self._closed = True
+        self._writer.transport.abort()
+
     async def wait_closed(self) -> None:
-        """Return when the socket is closed, after `close`."""
-        async with _in_words("closing failed"):
-            await self._writer.wait_closed()
+        """Return when the socket is closed, after `close`; a peer that reads nothing is left."""
+        with suppress(OSError):
+            try:
+                async with asyncio.timeout(CLOSING_SECONDS_MAX):
+                    await self._writer.wait_closed()
+            except TimeoutError:
+                self.abort()
 
     def send_last(self, octets: bytes) -> None:
         """Send the last words without waiting for anything, and close."""
