@@ -20,7 +20,8 @@ from posthouse.policy.questions import Question, request_of
 from posthouse.policy.reasons import WORDINGS
 from posthouse.policy.rules import Rules
 from posthouse.policy.transaction import decide_transaction, deciding
-from posthouse.sessions.wording import Wordings
+from posthouse.server.incoming import site_words
+from posthouse.sessions.wording import Particulars, reply_to
 
 
 @click.command()
@@ -95,7 +96,8 @@ def _check_listener(listener: str, rules: Rules) -> None:
 
 def _print(installation: Installation, request: Request, rules: Rules, decision: Decision) -> None:
     helpful = would_help(request, rules, decision)
-    reply = Wordings.of(installation.loaded.configuration, rules).reply(request, decision)
+    site = site_words(installation.loaded.configuration)
+    reply = reply_to(decision, request, rules, site, Particulars())
     wording = WORDINGS[decision.reason]
     if current_options().json:
         document(

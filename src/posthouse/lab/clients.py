@@ -94,7 +94,10 @@ def send(
 
 def _refused(code: int, reply: bytes | str) -> Sent:
     text = reply.decode("ascii", "replace") if isinstance(reply, bytes) else reply
-    return Sent(accepted=False, code=code, reply=text.replace("\n", " "))
+    first, *further = text.split("\n")
+    status = first.partition(" ")[0]  # every line of a reply repeats it
+    lines = [first, *(line.removeprefix(status).lstrip() for line in further)]
+    return Sent(accepted=False, code=code, reply=" ".join(lines))
 
 
 class _PlacedPop3(poplib.POP3):
