@@ -113,12 +113,14 @@ def _print(diagnosis: Diagnosis, answer: Answer) -> None:
     say(f"  {word('heading-fixer')}: {answer.fixer_text}")
     _section(word("heading-why"), [f"“{e.words}”" for e in first.evidence[:3]])
     heading = word("heading-steps")
-    if answer.steps and answer.program:
-        heading += " – " + word("heading-steps-for") % {"program": answer.program}
-    _section(heading, [answer.remedies[0]] if answer.remedies else [])
-    for number, step in enumerate(answer.steps, 1):
-        say(f"    {number}. {step}")
-    _section(word("heading-other"), answer.remedies[1:])
+    if answer.program:
+        heading += ": " + word("heading-steps-for") % {"program": answer.program}
+    for way in answer.ways:
+        say(f"\n{heading}" if heading else "")
+        heading = word("heading-other") if way is answer.ways[0] else ""
+        say(f"  {way.text}")
+        for number, step in enumerate(way.steps, 1):
+            say(f"    {number}. {step}")
     _section(word("heading-more"), [f"{title}: {sentence}" for title, sentence in answer.more])
     _section(word("heading-possible"), answer.possible)
     _section(answer.question, answer.question_answers)

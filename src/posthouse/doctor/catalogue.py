@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from posthouse.doctor.causes import Cause
+from posthouse.doctor.wording import Wordings
 from posthouse.doctor.words import StemIndex, fold, index_stems
 
 COMPILED: Final = "knowledge.json"
@@ -92,6 +93,7 @@ class Knowledge(Struct, frozen=True):
     entries: tuple[Entry, ...]
     stems: StemIndex
     rules: Rules
+    wordings: Wordings
 
 
 class _EntryFile(Struct, forbid_unknown_fields=True):
@@ -114,12 +116,15 @@ def literals_of(pattern: str) -> tuple[str, ...]:
     return tuple(piece for piece in pieces if any(c.isalnum() for c in piece))
 
 
-def compile_knowledge(catalogue: Mapping[str, str], vocabulary: str, rules: str) -> bytes:
+def compile_knowledge(
+    catalogue: Mapping[str, str], vocabulary: str, rules: str, advice: str
+) -> bytes:
     """Return the JSON form of the sources; the same sources always give the same octets."""
     knowledge = Knowledge(
         entries=tuple(e for name in sorted(catalogue) for e in read_entries(catalogue[name])),
         stems=index_stems(tomllib.loads(vocabulary)),
         rules=msgspec.convert(tomllib.loads(rules), Rules),
+        wordings=msgspec.convert(tomllib.loads(advice), Wordings),
     )
     return msgspec.json.encode(knowledge, order="sorted") + b"\n"
 

@@ -11,7 +11,7 @@ from posthouse.doctor.replies import Clause
 from posthouse.doctor.weighing import numbers_in
 from posthouse.doctor.words import Folded
 
-_QUOTE: Final = r"\s?[:：]?\s?['\"(<\[]{0,2}\s?"
+_QUOTE: Final = r"\s?:?\s?['\"(<\[]{0,2}\s?"
 _PORT: Final = re.compile(
     r"(?:\bport|端口|連接埠|ポート|anschluss|puerto|porta|порт|poort|포트|portti|πορτα|portul)"
     r"(?:\s?(?:number|番号|号)?)" + _QUOTE + r"(\d{2,5})\b"
@@ -22,16 +22,18 @@ _SERVER: Final = re.compile(
     r"|generating server|remote-mta: dns;|host|\(smtp\))" + _QUOTE + r"((?:[a-z0-9-]+\.)+[a-z]{2,})"
 )
 _TLS: Final = re.compile(
-    r"\(ssl\)\s?[:：]?\s?(yes|no|oui|non|ja|nein|si|no|sim|nao|да|нет|是|否|はい|いいえ|tak|nie|ano|ne)"
+    r"\(ssl\)\s?:?\s?(yes|no|oui|non|ja|nein|si|no|sim|nao|да|нет|是|否|はい|いいえ|tak|nie|ano|ne)"
 )
 _ACCOUNT: Final = re.compile(
     r"(?:\baccount|帐户|账户|帳戶|アカウント|konto|cuenta|compte|conta|учетная запись)"
-    r"\s?[:：]\s?['\"<]{0,2}([^'\"<>,;]{1,80})"
+    r"\s?:\s?['\"<]{0,2}([^'\"<>,;]{1,80})"
 )
 _ADDRESS: Final = r"<?([^\s<>()\"',;:]{1,64}@[^\s<>()\"',;:]{1,255}[^\s<>()\"',;:.])>?"
 _RECIPIENT: Final = re.compile(
-    r"(?:rcpt to:\s?|\bto=|final-recipient: rfc822;\s?|rejected e-?mail address was\s?['\"]?|recipient\s"
-    r"|电子邮件地址(?:是|为)\s?['\"]?|アドレス\s?:\s?|adresse ist\s?|rechazada era\s?\"?|^)" + _ADDRESS
+    r"(?:rcpt to:\s?|\bto=|final-recipient: rfc822;\s?|recipient\s"
+    r"|rejected e-?mail address was\s?['\"]?"
+    r"|电子邮件地址(?:是|为)\s?['\"]?|アドレス\s?:\s?|adresse ist\s?|rechazada era\s?\"?|^)"
+    + _ADDRESS
 )
 _SENDER: Final = re.compile(r"(?:mail from:\s?|\bfrom=|from:\s(?:[^<\n]{0,40}))" + _ADDRESS)
 _IN_REPLY_TO: Final = re.compile(

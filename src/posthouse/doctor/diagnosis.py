@@ -46,6 +46,9 @@ class Context(Struct, frozen=True, kw_only=True):
     client: str = ""
 
 
+_NO_CONTEXT: Final = Context()
+
+
 class Situation(StrEnum):
     """Which of the cases with the same words this is; only for `relay_denied`."""
 
@@ -112,7 +115,7 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
 
 
 def diagnose(
-    text: str | bytes, context: Context = Context(), knowledge: Knowledge | None = None
+    text: str | bytes, context: Context = _NO_CONTEXT, knowledge: Knowledge | None = None
 ) -> Diagnosis:
     """Say what a pasted text means.
 
@@ -173,9 +176,7 @@ def _in_order(weighed: tuple[Weighed, ...]) -> list[Weighed]:
     return [*head, *rest]
 
 
-def _findings(
-    ordered: list[Weighed], folded: Folded, found: list[Found]
-) -> tuple[Finding, ...]:
+def _findings(ordered: list[Weighed], folded: Folded, found: list[Found]) -> tuple[Finding, ...]:
     findings: dict[Cause, Finding] = {}
     for number, one in enumerate(ordered):
         ranked = sorted(one.scores().items(), key=lambda item: -item[1])
@@ -184,11 +185,8 @@ def _findings(
         confidence = score * (1 - 0.5 * (doubt / score) ** 2) * _KIND_WEIGHT[one.clause.kind]
         if number and confidence < _PROSE_COUNTS:
             continue
-        if cause in findings:
-            if findings[cause].confidence >= confidence:
-                continue
-        finding = _finding(cause, confidence, one.signs, folded, found)
-        findings[cause] = finding
+        if cause not in findings or findings[cause].confidence < confidence:
+            findings[cause] = _finding(cause, confidence, one.signs, folded, found)
     unknown = Finding(Cause.UNKNOWN, 0.0, ())
     return tuple(findings.values()) or (unknown,)
 

@@ -17,7 +17,9 @@ from msgspec import Struct
 CHARACTERS_MAX: Final = 64 * 1024  # of a paste; longer ones keep their head and their tail
 
 _ENCODINGS: Final = ("utf-8", "gb18030", "cp1252")
-_ESCAPES: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_ESCAPES: Final = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])"
+)
 _CONTROLS: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _TAG: Final = re.compile(
     r"<!--.*?-->|<(style|script|head)\b.*?</\1>|"
@@ -28,7 +30,9 @@ _TAG: Final = re.compile(
 _BLOCK_TAG: Final = re.compile(r"</?(?:p|br|div|tr|li|h\d|table|pre|hr)\b", re.IGNORECASE)
 _LOOKS_HTML: Final = re.compile(r"<(?:html|body|div|table|br|p)\b[^>]*>", re.IGNORECASE)
 _QUOTED_PRINTABLE: Final = re.compile(r"=[0-9A-F]{2}|=\r?\n")
-_BASE64_BLOCK: Final = re.compile(r"(?:^[A-Za-z0-9+/]{40,100}\n){2,}[A-Za-z0-9+/]*={0,2}$", re.M)
+_BASE64_BLOCK: Final = re.compile(
+    r"(?:^[A-Za-z0-9+/]{40,100}\n){2,}[A-Za-z0-9+/]*={0,2}$", re.MULTILINE
+)
 _HEADER_FIELD: Final = re.compile(
     r"(?:return-path|received|from|to|date|subject|message-id|content-type|mime-version"
     r"|delivered-to|x-[\w-]+|auto-submitted|arc-[\w-]+|dkim-signature|envelope-to):",
@@ -93,11 +97,15 @@ def _clean(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    if len(_QUOTED_PRINTABLE.findall(text)) > 8 and "=3D" in text or text.count("=E") > 12:
+    if _looks_quoted_printable(text):
         decoded = quopri.decodestring(text.encode("utf-8", "replace"))
         text = _clean(_decode(decoded))
     text = _BASE64_BLOCK.sub(_base64_text, text)
     return _without_tags(text) if _LOOKS_HTML.search(text) else text
+
+
+def _looks_quoted_printable(text: str) -> bool:
+    return text.count("=E") > 12 or ("=3D" in text and len(_QUOTED_PRINTABLE.findall(text)) > 8)
 
 
 def _base64_text(match: re.Match[str]) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Final
 
 from msgspec import Struct
@@ -32,8 +33,9 @@ _LEADS: Final = re.compile(
     r"|[\u0590-\uffff])[\s:#]*-?$"
 )
 _LABEL: Final = re.compile(
-    r"[,;.'\"\s]{1,3}(?:port|端口|連接埠|ポート|anschluss|puerto|porta|порт|poort|포트|bağlantı noktası)"
-    r"\s?:|,? (?:secure|安全|セキュリティ|seguro|sécurisé|sicher|segura|protetto)\s?\(ssl\)"
+    r"[,;.'\"\s]{1,3}(?:port|端口|連接埠|ポート|anschluss|puerto|porta|порт|poort|포트"
+    r"|baglanti noktasi)"
+    r"\s?:|,? (?:secure|安全|セキュリティ|seguro|securise|sicher|segura|protetto)\s?\(ssl\)"
     r"|; from=<|, status=|original message headers|the following organization rejected"
 )
 _LINE_BREAKS_REPLY: Final = re.compile(
@@ -79,16 +81,14 @@ def _replies(folded: Folded, known_codes: frozenset[str]) -> Iterator[Clause]:
             continue
         starts.append((match.start(), match.end(), code, status))
     starts = _joined(text, starts)
-    starts = starts or [
-        (m.start(), m.end(), "", m["status"]) for m in _STATUS.finditer(text)
-    ]
+    starts = starts or [(m.start(), m.end(), "", m["status"]) for m in _STATUS.finditer(text)]
     for number, (start, after, code, status) in enumerate(starts):
         following = starts[number + 1][0] if number + 1 < len(starts) else len(text)
         end = _reply_end(folded, after, min(following, start + _REPLY_LENGTH_MAX))
-        if not status and (found := _STATUS.search(text, after, end)):
-            status = found["status"]
-        if end - after > 2 or following == len(text) or status:
-            yield Clause(start, end, "reply", code, status)
+        later = None if status else _STATUS.search(text, after, end)
+        known = later["status"] if later else status
+        if end - after > 2 or following == len(text) or known:
+            yield Clause(start, end, "reply", code, known)
 
 
 def _begins_reply(text: str, match: re.Match[str], known_codes: frozenset[str]) -> bool:
@@ -131,9 +131,9 @@ def _reply_end(folded: Folded, after: int, limit: int) -> int:
 def _prose(folded: Folded, start: int, end: int) -> Iterator[Clause]:
     text = folded.text
     borders = [start, *sorted(p for p in folded.paragraph_starts if start < p < end), end]
-    for first, last in zip(borders, borders[1:], strict=False):
+    for first, last in pairwise(borders):
         cuts = [first, *(m.end() for m in _SENTENCE_END.finditer(text, first, last)), last]
-        sentences = [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if b - a > 1]
+        sentences = [(a, b) for a, b in pairwise(cuts) if b - a > 1]
         yield from (Clause(a, b, "sentence") for a, b in sentences)
         if len(sentences) > 1 and last - first < 700:
             yield Clause(first, last, "paragraph")

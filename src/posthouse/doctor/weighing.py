@@ -21,11 +21,14 @@ _MEANINGLESS: Final = re.compile(
     r"[^\s<>()\"',;]+@[^\s<>()\"',;:]+|https?://[^\s<>\"']+"
     r"|(?<![\w.])(?:[a-z0-9_-]+\.)+[a-z]{2,}(?![\w.])"
     r"|helo=<[^>]*>|proto=e?smtp\w*|\besmtp[sa]*\b"
-    r"|退回[给給]寄件者|退回给发件人|退回給寄件人|return(?:ed)? (?:mail|message)? ?to (?:the )?sender|returning message to sender"
+    r"|退回[给給]寄件者|退回给发件人|退回給寄件人"
+    r"|return(?:ed)? (?:mail|message)? ?to (?:the )?sender|returning message to sender"
     r"|recipient address rejected: (?!access denied)(?=\S)"
-    r"|(?:server error|serverfehler|erreur de serveur|erreur du serveur|error del servidor|errore del server"
+    r"|(?:server error|serverfehler|erreur de serveur|erreur du serveur|error del servidor"
+    r"|errore del server"
     r"|errore server|erro do servidor|erro de servidor|serverfout|serverfejl|serverfel|serverfeil"
-    r"|ошибка сервера|服务器错误|伺服器錯誤|サーバー エラー|サーバーエラー|서버 오류|blad serwera|sunucu hatasi)\s?:"
+    r"|ошибка сервера|服务器错误|伺服器錯誤|サーバー エラー|サーバーエラー|서버 오류"
+    r"|blad serwera|sunucu hatasi)\s?:"
     r"|(?:secure|安全|セキュリティ|seguro|securise|sicher|segura|protetto|sikker|zabezp\w*)\s?\(ssl\)"
 )
 _TELLING: Final = re.compile(

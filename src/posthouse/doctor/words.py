@@ -16,9 +16,9 @@ _CHUNK: Final = re.compile(r"\s+|[^\W_]+|.", re.DOTALL)
 _ACCENTS: Final = re.compile("[\u0300-\u036f]")
 _SAME: Final = str.maketrans(
     {
-        **dict.fromkeys("‘’‚‛´`ʼ′", "'"),
-        **dict.fromkeys("“”„«»‟″", '"'),
-        **dict.fromkeys("‐‑‒–—―−", "-"),
+        **dict.fromkeys("\u2018\u2019\u201a\u201b\u00b4`\u02bc\u2032", "'"),
+        **dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb\u201f\u2033", '"'),
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
         "\u0131": "i",
         "ł": "l",
         "đ": "d",
