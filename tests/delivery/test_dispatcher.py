@@ -5,11 +5,13 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
 
 from posthouse.accounts.store import Resolution
+from posthouse.delivery import dispatcher
 from posthouse.delivery.attempts import Attempts, Ways
 from posthouse.delivery.bounce import NOBODY_TO_TELL, Reporter, Site
 from posthouse.delivery.content import Content
@@ -17,7 +19,7 @@ from posthouse.delivery.dispatcher import Dispatcher
 from posthouse.delivery.lanes import Width
 from posthouse.delivery.local import CaptureDelivery, LocalDelivery
 from posthouse.delivery.next_hosts import HostFinder, Hosts
-from posthouse.delivery.outcomes import Delivered, Failed, Outcome
+from posthouse.delivery.outcomes import Deferred, Delivered, Failed, Outcome
 from posthouse.delivery.retry import Patience
 from posthouse.delivery.routes import Capture, Exchangers, Route, Routes, SmartHost
 from posthouse.delivery.transport import Manners, Transport, client_contexts
@@ -55,7 +57,7 @@ class Directory(HostFinder):
 class House:
     """A whole way out."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, width: Width | None = None) -> None:
         self.directory = directory
         self.clock = Clock()
         self.log: list[LogEvent] = []
@@ -85,7 +87,7 @@ class House:
             now=self.clock, uniform=no_spread, log=self.note,
         )  # fmt: skip
         self.dispatcher = Dispatcher(
-            self.spool, routes, attempts, now=self.clock, log=self.note, width=Width()
+            self.spool, routes, attempts, now=self.clock, log=self.note, width=width or Width()
         )
 
     def resolve(self, mailbox: Mailbox) -> Resolution:
@@ -404,3 +406,65 @@ async def test_waking_after_the_end_is_harmless(tmp_path: Path) -> None:
     await house.close()
     house.dispatcher.wake_from_thread()
     house.dispatcher.wake()
+
+
+async def test_few_sessions_are_shared_by_all_next_hops(tmp_path: Path) -> None:
+    house = House(tmp_path, Width(sessions=1, each_hop=1, at_home=1))
+    async with Sink() as sink:
+        for name in ("a.example", "b.example", "c.example"):
+            house.hosts.hosts[name] = (host(sink.port),)
+            for number in range(10):
+                house.accept(to(f"u{number}@{name}"))
+        house.dispatcher.start()
+        await house.until(house.is_empty)
+    order = [mail.recipients[0].partition("@")[2][0] for mail in sink.mails]
+    assert len(order) == 30
+    assert set(order[:15]) == {"a", "b", "c"}
+    await house.close()
+
+
+@pytest.mark.parametrize("error", [StorageError("unreadable", "no"), ZeroDivisionError("a bug")])
+async def test_trouble_while_looking_into_the_spool_passes(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "PAUSE_AFTER_TROUBLE_SECONDS", 0.01)
+    house = House(tmp_path)
+    real, failures = house.spool.take_due, [error]
+
+    def stumble(*about: Any, **more: Any) -> list[Work]:
+        if failures:
+            raise failures.pop()
+        return real(*about, **more)
+
+    monkeypatch.setattr(house.spool, "take_due", stumble)
+    house.accept(to("ann@ours.example"))
+    house.dispatcher.start()
+    await house.until(house.is_empty)
+    kind = events.StoreFailed if isinstance(error, StorageError) else events.BugMet
+    (told,) = house.of(kind)
+    house.log.remove(told)
+    await house.close()
+
+
+async def test_a_work_that_cannot_be_settled_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "PAUSE_AFTER_TROUBLE_SECONDS", 0.01)
+    house = House(tmp_path)
+    lane = house.dispatcher._lanes.lane("theirs.example")
+    lane.note([Deferred("4.4.1", "no connection", unreachable=True)], house.clock())
+    real, failures = house.spool.settle, [ZeroDivisionError("a bug")]
+
+    def stumble(*about: Any, **more: Any) -> None:
+        if failures:
+            raise failures.pop()
+        real(*about, **more)
+
+    monkeypatch.setattr(house.spool, "settle", stumble)
+    house.accept(to("bob@theirs.example"))
+    house.accept(to("ann@ours.example"))
+    house.dispatcher.start()
+    await house.until(lambda: bool(house.of(events.Delivered)) and bool(house.of(events.Deferred)))
+    (bug,) = house.of(events.BugMet)
+    house.log.remove(bug)
+    await house.close()

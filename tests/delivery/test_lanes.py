@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,34 +51,70 @@ def test_width_and_closure_stay_within_their_limits(history: list[list[Outcome]]
         assert lane.closed(NOON + LONGEST_CLOSURE) is None
 
 
-def test_the_lane_with_the_fewest_attempts_begins_first() -> None:
-    lanes = Lanes(Width(sessions=4, each_hop=20))
-    for hop in ("a", "b", "c"):
-        lane = lanes.lane(hop)
-        lane.allowed = 20
-        lane.waiting.extend([work()] * 10)
-    begun = []
-    for lane in lanes.to_begin():
-        lane.waiting.popleft()
-        lane.running += 1
-        begun.append(lane)
-        if lanes.running == 4:
-            break
-    assert {begun.index(lanes.lane(hop)) for hop in ("a", "b", "c")} == {0, 1, 2}
-    assert lanes.is_crowded
-    assert list(lanes.to_begin()) == []
+def filled(lanes: Lanes, hop: str, works: int, allowed: int = 20) -> Lane:
+    lane = lanes.lane(hop)
+    lane.allowed = allowed
+    for _ in range(works):
+        lanes.add(lane, work())
+    return lane
+
+
+def test_lanes_with_work_get_their_turns_one_after_another() -> None:
+    lanes = Lanes(Width(sessions=6, each_hop=20))
+    those = [filled(lanes, hop, 10) for hop in "abc"]
+    begun = [lanes.begin() for _ in range(7)]
+    assert [it[0] if it else None for it in begun] == [*those, *those, None]
+
+
+def test_a_lane_goes_on_only_while_no_other_needs_the_room() -> None:
+    lanes = Lanes(Width(sessions=1, each_hop=20))
+    first, second = filled(lanes, "a", 3), filled(lanes, "b", 1)
+    assert lanes.begin()
+    assert lanes.go_on(first) is None
+    lanes.end(first)
+    begun = lanes.begin()
+    assert begun is not None
+    assert begun[0] is second
+    lanes.end(second)
+    assert lanes.begin()
+    assert lanes.go_on(first) is not None
+    assert lanes.go_on(first) is None
+    assert first.running == 1
+
+
+def test_a_lane_that_became_narrower_does_not_go_on() -> None:
+    lanes = Lanes(Width())
+    lane = filled(lanes, "a", 9)
+    for _ in range(3):
+        lanes.begin()
+    lane.allowed = 2
+    assert lanes.go_on(lane) is None
+    lanes.end(lane)
+    assert lanes.begin() is None
+    assert lanes.go_on(lane) is not None
 
 
 def test_full_lanes_name_the_domains_that_must_wait() -> None:
     lanes = Lanes(Width())
-    lane = lanes.lane("relay:25")
-    lane.waiting.extend([work()] * 4)
+    lane = filled(lanes, "relay:25", 4, allowed=2)
     lane.domains.add("other.example")
     assert lanes.full_domains() == {"theirs.example", "other.example"}
-    lane.waiting.popleft()
+    lanes.begin()
     assert lanes.full_domains() == set()
     assert lane.domains == set()
     assert len(lanes.take_all()) == 3
+    assert lanes.begin() is None
+
+
+def test_lanes_that_nothing_is_known_of_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("posthouse.delivery.lanes.IDLE_LANES_MAX", 3)
+    lanes = Lanes(Width())
+    closed, busy = lanes.lane("dead"), filled(lanes, "busy", 1)
+    closed.note(SILENT, NOON)
+    lanes.lane("idle")
+    lanes.lane("another")
+    assert lanes.lane("dead") is closed
+    assert lanes.lane("busy") is busy
 
 
 def test_our_own_mailboxes_begin_wide() -> None:

@@ -537,3 +537,17 @@ async def test_a_host_that_hangs_up_in_a_large_content_defers(transport_to: Make
 async def test_what_a_session_sent_before_it_was_asked_is_no_answer(transport_to: Make) -> None:
     async with Sink({"": "220 x\n250 eager\n250 more"}) as sink:
         assert isinstance(await outcome(transport_to(sink)), Deferred)
+
+
+async def test_a_host_that_is_worse_without_tls_is_left(transport_to: Make) -> None:
+    class Turncoat(Sink):
+        """Greets once; whoever comes back is refused."""
+
+        async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.script = {"": "554 enough"} if self.sessions else {}
+            await super()._serve(reader, writer)
+
+    async with Turncoat(tls=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)) as sink:
+        result = await outcome(transport_to(sink))
+    assert isinstance(result, Deferred)
+    assert result.status == "4.3.2"

@@ -144,32 +144,24 @@ class Dispatcher:
             lane.domains.add(work.destination)
             self._give_back([work])
         else:
-            lane.waiting.append(work)
+            self._lanes.add(lane, work)
 
     def _begin(self) -> None:
-        if self._stopping:
-            return
-        for lane in self._lanes.to_begin():
-            if self._lanes.is_crowded:
-                return
-            work = lane.waiting.popleft()
-            lane.running += 1
+        while not self._stopping and (begun := self._lanes.begin()) is not None:
+            lane, work = begun
             task = asyncio.create_task(self._work(lane, work), name=f"delivery {work.id}")
             self._workers.add(task)
             task.add_done_callback(self._workers.discard)
 
-    async def _work(self, lane: Lane, work: Work) -> None:
-        """Make attempts in one lane as long as it has work."""
+    async def _work(self, lane: Lane, first: Work) -> None:
+        """Make attempts in one lane as long as it has work and room."""
+        work: Work | None = first
         try:
-            while True:
+            while work is not None:
                 await self._try(lane, work)
-                if self._stopping or not lane.waiting or lane.running > lane.allowed:
-                    return
-                if self._lanes.is_crowded:
-                    return  # another next hop gets its turn
-                work = lane.waiting.popleft()
+                work = None if self._stopping else self._lanes.go_on(lane)
         finally:
-            lane.running -= 1
+            self._lanes.end(lane)
             self.wake()
 
     async def _try(self, lane: Lane, work: Work) -> None:

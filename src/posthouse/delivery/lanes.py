@@ -5,8 +5,7 @@ talked to. It is then closed for a while, and what comes for it meanwhile is def
 try, so that a dead next hop costs the others nothing.
 """
 
-from collections import deque
-from collections.abc import Iterator
+from collections import OrderedDict, deque
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -91,11 +90,13 @@ class Lane:
 
 
 class Lanes:
-    """All lanes, by the name of the next hop."""
+    """All lanes, by the name of the next hop. Those with work get their turns one after another."""
 
     def __init__(self, width: Width) -> None:
         self._width = width
         self._lanes: dict[str, Lane] = {}
+        self._queue: OrderedDict[Lane, None] = OrderedDict()  # lanes with work, the next one first
+        self._running = 0
 
     def lane(self, hop: str) -> Lane:
         """Return the lane to a next hop."""
@@ -107,43 +108,61 @@ class Lanes:
             self._lanes[hop] = Lane(limit if home else BEGIN_WITH, limit)
         return self._lanes[hop]
 
-    @property
-    def running(self) -> int:
-        """Attempts under way."""
-        return sum(lane.running for lane in self._lanes.values())
+    def add(self, lane: Lane, work: Work) -> None:
+        """Let a work wait in its lane."""
+        lane.waiting.append(work)
+        self._queue.setdefault(lane)
+
+    def begin(self) -> tuple[Lane, Work] | None:
+        """Return the next work to begin and count it as running; None if there is none or no room.
+
+        Each is followed by one `end`.
+        """
+        if self._running >= self._width.sessions:
+            return None
+        lane = next((it for it in self._queue if it.may_begin), None)
+        return None if lane is None else (lane, self._take(lane))
+
+    def go_on(self, lane: Lane) -> Work | None:
+        """Return another work for a session in use, unless its lane or another needs the room.
+
+        It is counted as running instead of the one before.
+        """
+        others = any(it.may_begin for it in self._queue if it is not lane)
+        crowded = self._running >= self._width.sessions and others
+        if crowded or not lane.waiting or lane.running > lane.allowed:
+            return None
+        self.end(lane)
+        return self._take(lane)
+
+    def end(self, lane: Lane) -> None:
+        """An attempt is over."""
+        lane.running -= 1
+        self._running -= 1
 
     def full_domains(self) -> set[str]:
         """Domains of which nothing more is to be taken now."""
         domains: set[str] = set()
-        for lane in self._lanes.values():
+        for lane in self._queue:
             if lane.is_full:
                 domains |= lane.domains | {work.destination for work in lane.waiting}
-            else:
-                lane.domains.clear()
         return domains
-
-    @property
-    def is_crowded(self) -> bool:
-        """Whether all attempts are under way and another lane waits for one of them to end."""
-        if self.running < self._width.sessions:
-            return False
-        return any(lane.may_begin for lane in self._lanes.values())
-
-    def to_begin(self) -> Iterator[Lane]:
-        """Yield lanes that may begin an attempt, those with the fewest first, while there is room.
-
-        The caller takes a work from the lane and counts it as running before it asks on.
-        """
-        while self.running < self._width.sessions:
-            ready = [lane for lane in self._lanes.values() if lane.may_begin]
-            if not ready:
-                return
-            fewest = min(lane.running for lane in ready)
-            yield from (lane for lane in ready if lane.running == fewest)
 
     def take_all(self) -> list[Work]:
         """Return and forget all that waits."""
-        works = [work for lane in self._lanes.values() for work in lane.waiting]
-        for lane in self._lanes.values():
+        works = [work for lane in self._queue for work in lane.waiting]
+        for lane in self._queue:
             lane.waiting.clear()
+        self._queue.clear()
         return works
+
+    def _take(self, lane: Lane) -> Work:
+        work = lane.waiting.popleft()
+        lane.running += 1
+        self._running += 1
+        self._queue.move_to_end(lane)
+        if not lane.waiting:
+            del self._queue[lane]
+        if not lane.is_full:
+            lane.domains.clear()
+        return work

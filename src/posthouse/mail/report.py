@@ -188,10 +188,8 @@ def _subject(header: HeaderSection) -> str:
 def _body_of(part: Message) -> bytes:
     """A status body put together again: the standard library has cut it into messages."""
     payload = part.get_payload()
-    if isinstance(payload, list):
-        return b"\n\n".join(_fields_of(block) for block in payload if isinstance(block, Message))
-    octets = part.get_payload(decode=True)
-    return octets if isinstance(octets, bytes) else b""
+    blocks = payload if isinstance(payload, list) else []
+    return b"\n\n".join(_fields_of(block) for block in blocks if isinstance(block, Message))
 
 
 def _fields_of(block: Message) -> bytes:
