@@ -1,0 +1,1 @@
+"""Signatures of domains on messages (RFC 6376): the core that DKIM and ARC share."""
