@@ -68,6 +68,7 @@ class Server:
         *,
         now: Callable[[], datetime],
         log: Callable[[LogEvent], None],
+        certificates: Certificates | None = None,
     ) -> None:
         """Put it together.
 
@@ -77,6 +78,7 @@ class Server:
             stores: Opened for its storage directory.
             now: The clock.
             log: Takes events; never blocks.
+            certificates: Read already, perhaps by root; None: ours from the storage.
 
         Raises:
             StartError: If the certificate or a password file cannot be used.
@@ -89,7 +91,7 @@ class Server:
         self.now = now
         self.log = log
         self._grants: tuple[Grant, ...] = stores.accounts.grants()
-        self.certificates = self._certificates(configuration)
+        self.certificates = certificates or self._certificates(configuration)
         self._resolver = resolver_of(configuration)
         self.watched = WatchedNames(
             self._resolver,
@@ -242,23 +244,28 @@ class Server:
         )
 
     def _certificates(self, configuration: Configuration) -> Certificates:
-        return certificates_of(configuration, self.base, self.stores.directory, self.now())
+        configured = configured_certificates(configuration, self.base)
+        if configured is not None:
+            return configured
+        directory, hostname = self.stores.directory / "tls", configuration.hostname
+        try:
+            return Certificates(*own_certificate(directory, hostname, self.now()))
+        except (CertificateError, OSError) as problem:
+            raise StartError(str(problem)) from None
 
 
-def certificates_of(
-    configuration: Configuration, base: Path, directory: Path, now: datetime
-) -> Certificates:
-    """Return the configured certificate, or our own.
+def configured_certificates(configuration: Configuration, base: Path) -> Certificates | None:
+    """Return the certificate that the configuration names; None: there is none.
 
     Raises:
         StartError: If it cannot be used.
     """
     tls = configuration.tls
+    if not tls.certificate or not tls.key:
+        return None
     try:
-        if tls.certificate and tls.key:
-            return Certificates(base / tls.certificate, base / tls.key)
-        return Certificates(*own_certificate(directory / "tls", configuration.hostname, now))
-    except (CertificateError, OSError) as problem:
+        return Certificates(base / tls.certificate, base / tls.key)
+    except CertificateError as problem:
         raise StartError(str(problem), EXIT_CONFIGURATION) from None
 
 

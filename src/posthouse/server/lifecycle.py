@@ -14,13 +14,14 @@ from posthouse.config.diagnostic import ConfigurationError, Diagnostic, is_fatal
 from posthouse.config.load import Loaded, load
 from posthouse.config.schema import Configuration
 from posthouse.config.syntax import decode
-from posthouse.server.assembly import Server, bind_all
+from posthouse.server.assembly import Server, bind_all, configured_certificates
 from posthouse.server.control import ControlSocket
 from posthouse.server.listeners import BoundListener
 from posthouse.server.operations import Operations
 from posthouse.server.privileges import drop
 from posthouse.server.storage import open_storage
 from posthouse.server.stores import Stores
+from posthouse.server.tls import Certificates
 from posthouse.server.troubles import EXIT_CONFIGURATION, StartError
 from posthouse.telemetry.events import Level, LogEvent, Reloaded, ReloadFailed, Started, Stopped
 from posthouse.telemetry.sinks import LineSink, Log, console_line, json_line
@@ -44,6 +45,7 @@ def serve(path: Path, *, ready: Ready | None = None, log: Log | None = None) -> 
     directory = path.parent / configuration.storage.directory
     bound = bind_all(configuration)
     try:
+        certificates = configured_certificates(configuration, path.parent)  # a key may be root's
         drop(configuration.user, configuration.group, directory)
         lock = open_storage(directory)
     except StartError:
@@ -51,7 +53,7 @@ def serve(path: Path, *, ready: Ready | None = None, log: Log | None = None) -> 
         raise
     own_log = log or log_of(configuration)
     try:
-        _run(Run(path, loaded, directory, bound, own_log), ready)
+        _run(Run(path, loaded, directory, bound, own_log, certificates), ready)
     finally:
         _close_all(bound)
         if log is None:
@@ -131,7 +133,9 @@ class Run:
         directory: Path,
         bound: tuple[BoundListener, ...],
         log: Log,
+        certificates: Certificates | None,
     ) -> None:
+        self._certificates = certificates
         self._path = path
         self._loaded = loaded
         self._directory = directory

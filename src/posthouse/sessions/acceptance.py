@@ -14,7 +14,7 @@ from posthouse.mail.message import (
 )
 from posthouse.policy.content import decide_content
 from posthouse.policy.decision import Decision, Stage, Step, Verdict
-from posthouse.policy.facts import Client, Request
+from posthouse.policy.facts import Client, Finding, Request
 from posthouse.policy.reasons import Reason
 from posthouse.policy.rules import Rules, Service
 from posthouse.protocol.smtp.events import ContentEnded
@@ -24,6 +24,7 @@ from posthouse.sessions.gathering import Facts, addresses_used, authorship_of
 from posthouse.sessions.submission import missing_fields
 from posthouse.sessions.transaction import Transaction
 from posthouse.spool.records import StorageError
+from posthouse.telemetry.escaping import escaped_to_ascii
 
 TOO_BIG = "too-big"  # in `ContentEnded.bad`
 
@@ -109,12 +110,14 @@ class Stamp(Struct, frozen=True):
         at: When it was received.
         extended: The client said EHLO.
         tls: TLS version and cipher, for people.
+        findings: What screening found.
     """
 
     message_id: str
     at: datetime
     extended: bool
     tls: str = ""
+    findings: tuple[Finding, ...] = ()
 
 
 def fields_before(transaction: Transaction, client: Client, stamp: Stamp, rules: Rules) -> bytes:
@@ -139,9 +142,21 @@ def fields_before(transaction: Transaction, client: Client, stamp: Stamp, rules:
             tls=stamp.tls,
         )
     )
+    received += _marks(stamp.findings, rules)
     listener = rules.listeners.get(client.listener)
     if listener is None or listener.service is not Service.SUBMISSION:
         return received
     return received + missing_fields(
         content.header, at=stamp.at, message_id=stamp.message_id, hostname=rules.hostname
     )
+
+
+def _marks(findings: tuple[Finding, ...], rules: Rules) -> bytes:
+    """Return a field for each finding that the operator wants marked, for filters further on."""
+    marked = [
+        escaped_to_ascii(f"X-Screening: {finding.check}; {finding.detail}")
+        for finding in findings
+        if finding.found and finding.check in rules.checks
+        if rules.checks[finding.check].found == "mark"
+    ]
+    return "".join(f"{field}\r\n" for field in marked).encode("ascii")

@@ -47,10 +47,11 @@ class SmtpSession(StreamProtocol):
         self._mail = MailWork(service, self._answer_later)
         self._sign_in = SignInWork(service, self.id, self._answer_later)
         self._client: Client | None = None
-        self._load = Load()
+        self._refusal: Reply | None = None
         self._signed_in: SignedIn | None = None
         self._waiting = False  # for a commit or a password
         self._peer_left = False
+        self._refusals = 0  # since the last accepted message
         self._slow_octets = 0  # of content since the idle timer was restarted
         self._why_ended = "lost"
 
@@ -60,22 +61,27 @@ class SmtpSession(StreamProtocol):
         """Count the session, before any handshake costs us something."""
         address = self.peer_address
         self._client = Client(address, self._listener.name)
-        self._load = self._service.census.load(address)
+        load = self._service.census.load(address)
         self._service.census.enter(address)
         self._service.sessions.add(self)
         self._service.log(Connected(self.id, str(address), self._listener.name))
+        self._refusal = self._refuse_connection(load)
+        if self._refusal is not None and self._listener.tls_from_start:
+            self.abort()  # a handshake only to say no would cost us more than it tells
+
+    def _refuse_connection(self, load: Load) -> Reply | None:
+        """Return why the session is not served; None if it is."""
+        request = Request(self._service.now(), self._known_client(), load=load)
+        decision = decide_connection(request, self._service.rules)
+        if decision.accepted:
+            return None
+        self._why_ended = "refused"
+        return self._service.recorder.record(decision, request, self._service.rules).reply
 
     def stream_started(self) -> None:
         """Greet, or say why not."""
-        client = self._set_client(tls=self.is_encrypted)
-        request = Request(self._service.now(), client, load=self._load)
-        decision = decide_connection(request, self._service.rules)
-        if decision.accepted:
-            self._core.greet(replies.ready(self._service.rules.hostname))
-        else:
-            self._why_ended = "refused"
-            recorded = self._service.recorder.record(decision, request, self._service.rules)
-            self._core.greet(recorded.reply)
+        self._set_client(tls=self.is_encrypted)
+        self._core.greet(self._refusal or replies.ready(self._service.rules.hostname))
         self._flush()
 
     def octets_received(self, octets: bytes) -> None:
@@ -139,6 +145,11 @@ class SmtpSession(StreamProtocol):
         self._core.hang_up(reply)
         self._flush()
 
+    def stop(self) -> None:
+        """End the session now if nothing is under way; else its running transaction is the last."""
+        if not self.is_busy:
+            self.hang_up(replies.SHUTTING_DOWN, "shutdown")
+
     # ---------------------------------------------------------------- the flow
 
     def _pump(self) -> None:
@@ -157,13 +168,15 @@ class SmtpSession(StreamProtocol):
                 core.answer(reply)
                 self._after_answer(event, reply)
         self._flush()
+        if self._service.census.shutting_down:
+            self.stop()
 
     def _after_answer(self, event: Event, reply: Reply) -> None:
         match event:
             case events.DataRequested() if reply.code == 354:
                 self._slow_octets = 0
                 self.set_idle_time(self._service.limits.content_wait)
-            case events.ContentEnded():
+            case events.ContentEnded():  # refused; what is accepted is answered later
                 self.set_idle_time(self._service.limits.command_wait)
             case events.TlsRequested() if reply.code == 220 and self._service.tls is not None:
                 self._flush()
@@ -174,14 +187,13 @@ class SmtpSession(StreamProtocol):
         if self.is_ending and not self._peer_left:
             return
         self._waiting = False
+        self._refusals = 0 if reply.is_positive else self._refusals
         self._core.answer(reply)
         self.set_idle_time(self._service.limits.command_wait)
         self._signed_in = self._sign_in.signed_in
         self._renew_offer()
         self._pump()
-        if self._service.census.shutting_down and not self.is_busy:
-            self.hang_up(replies.SHUTTING_DOWN, "shutdown")
-        elif self._peer_left and not self._waiting:
+        if self._peer_left and not self._waiting:
             self.close()
 
     def _flush(self) -> None:
@@ -208,10 +220,19 @@ class SmtpSession(StreamProtocol):
             self._signed_in = self._sign_in.signed_in = None
             self._core.signed_in = False
             self._renew_offer()
-        return reply
+        return self._counted(reply)
 
     def _recipient_received(self, event: events.RecipientReceived) -> Reply:
-        return self._mail.add_recipient(event)
+        return self._counted(self._mail.add_recipient(event))
+
+    def _counted(self, reply: Reply) -> Reply:
+        """Count refusals: who asks for one recipient after another is looking for addresses."""
+        if reply.code >= 500:
+            self._refusals += 1
+            if self._refusals > self._service.limits.refusals_max:
+                self._why_ended = "abused: too many refusals"
+                return replies.TOO_MANY_ERRORS
+        return reply
 
     def _data_requested(self, _: events.DataRequested) -> Reply:
         return self._mail.begin_content()

@@ -165,7 +165,9 @@ class MailWork:
     ) -> None:
         service, decision, content = self._service, judged.decision, transaction.content
         assert content is not None, "judged"
-        stamp = Stamp(service.spool.new_id(), judged.request.at, extended, tls)
+        stamp = Stamp(
+            service.spool.new_id(), judged.request.at, extended, tls, judged.request.findings
+        )
         before = fields_before(transaction, judged.request.client, stamp, service.rules)
         message_ids = content.header.fields("Message-ID")
         committing = Committing(

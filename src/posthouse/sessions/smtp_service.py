@@ -37,12 +37,14 @@ class SmtpLimits(Struct, frozen=True):
         command_wait: Between commands (RFC 5321 §4.5.3.2.7 wants at least 5 minutes).
         content_wait: Until the next 16 KiB of content, or its end, have come.
         sign_in_failures_max: Failed sign-ins on one connection; then 421.
+        refusals_max: Refused senders and recipients since the last accepted message; then 421.
         core: Limits of errors and idle commands.
     """
 
     command_wait: timedelta = timedelta(minutes=5)
     content_wait: timedelta = timedelta(minutes=10)
     sign_in_failures_max: int = SIGN_IN_FAILURES_MAX
+    refusals_max: int = 100
     core: SessionLimits = SessionLimits()
 
 

@@ -1,0 +1,168 @@
+"""Watches whether clients can still be told apart by their addresses, while the server runs.
+
+Memory is bounded, and the window moves in halves: what is older than a whole one is forgotten.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from posthouse.mail.address import Mailbox
+from posthouse.policy.facts import Address
+from posthouse.policy.lost_address import (
+    LostAddressRule,
+    Traffic,
+    evidence_of_loss,
+    owner_of_name,
+)
+from posthouse.telemetry.events import AddressFound, AddressLost, LogEvent
+
+ADDRESSES_MAX: Final = 2_000  # in half a window; further ones are only counted
+KEPT_MAX: Final = 100  # names, accounts and domains of one address
+ADVICE: Final = (
+    "let clients reach this server without address translation (host networking), or list the"
+    " address in [lost_addresses] shared if it is meant to be that of many"
+)
+
+
+class LostAddress(Struct, frozen=True):
+    """An address that seems to be many clients'.
+
+    Attributes:
+        address: As text.
+        since: When it was noticed.
+        last: When there was evidence for the last time.
+        evidence: What shows it.
+        stops_relaying: Doors that look at addresses are closed for it.
+    """
+
+    address: str
+    since: datetime
+    last: datetime
+    evidence: str
+    stops_relaying: bool
+
+
+class _Seen(Struct):
+    """What came from one address in half a window."""
+
+    sessions: int = 0
+    names: set[str] = field(default_factory=set)
+    accounts: set[str] = field(default_factory=set)
+    senders: set[str] = field(default_factory=set)
+    recipients: set[str] = field(default_factory=set)
+
+
+class _Half(Struct):
+    """Half a window."""
+
+    since: datetime | None = None
+    sessions: int = 0
+    by_address: dict[Address, _Seen] = field(default_factory=dict)
+
+    def of(self, address: Address) -> _Seen:
+        seen = self.by_address.get(address)
+        if seen is None:
+            seen = _Seen()
+            if len(self.by_address) < ADDRESSES_MAX:
+                self.by_address[address] = seen
+        return seen
+
+
+class LostAddresses:
+    """Takes note of sessions and tells which addresses are lost.
+
+    Attributes:
+        rule: When an address counts as lost; replaced by a reload.
+    """
+
+    def __init__(self, rule: LostAddressRule, log: Callable[[LogEvent], None]) -> None:
+        self.rule = rule
+        self._log = log
+        self._now, self._before = _Half(), _Half()
+        self._lost: dict[Address, LostAddress] = {}
+
+    def greeted(self, address: Address, name: str, at: datetime) -> None:
+        """Take note of an EHLO: the moment to look whether the address is lost."""
+        seen = self._half(at).of(address)
+        self._now.sessions += 1
+        seen.sessions += 1
+        owner = owner_of_name(name, address)
+        if owner and owner not in seen.names and len(seen.names) < KEPT_MAX:
+            seen.names.add(owner)
+            self._look(address, at)
+
+    def signed_in(self, address: Address, account: str, at: datetime) -> None:
+        """Take note of a sign-in."""
+        _add(self._half(at).of(address).accounts, account)
+
+    def mail(self, address: Address, sender: Mailbox | None, at: datetime) -> None:
+        """Take note of a reverse-path."""
+        if sender is not None:
+            _add(self._half(at).of(address).senders, sender.domain)
+
+    def recipient(self, address: Address, mailbox: Mailbox, at: datetime) -> None:
+        """Take note of a forward-path."""
+        _add(self._half(at).of(address).recipients, mailbox.domain)
+
+    def evidence(self, address: Address, at: datetime) -> str:
+        """Return why the doors that look at addresses stay closed for this one; "" if not."""
+        if not self._lost or not self.rule.stops_relaying:
+            return ""
+        lost = self._lost.get(address)
+        return lost.evidence if lost is not None and self._counts(lost, address, at) else ""
+
+    def lost(self, at: datetime) -> tuple[LostAddress, ...]:
+        """Return the addresses that are lost now, for people."""
+        for address, lost in tuple(self._lost.items()):
+            if not self._counts(lost, address, at):
+                del self._lost[address]
+                self._log(AddressFound(str(address)))
+        return tuple(self._lost.values())
+
+    def _counts(self, lost: LostAddress, address: Address, at: datetime) -> bool:
+        return at - lost.last <= self.rule.lasts and not self.rule.shared.find(address)
+
+    def _half(self, at: datetime) -> _Half:
+        """The present half; an old one is put away first."""
+        since, length = self._now.since, self.rule.within / 2
+        if since is None:
+            self._now.since = at
+        elif at - since >= length:
+            fresh = at - since < 2 * length
+            self._before = self._now if fresh else _Half()
+            self._now = _Half(at)
+        return self._now
+
+    def _look(self, address: Address, at: datetime) -> None:
+        evidence = evidence_of_loss(self._traffic(address), self.rule)
+        if not evidence:
+            return
+        known = self._lost.get(address)
+        stops = self.rule.stops_relaying
+        if known is not None and self._counts(known, address, at):
+            self._lost[address] = replace(known, last=at, evidence=evidence, stops_relaying=stops)
+            return
+        self._lost[address] = LostAddress(str(address), at, at, evidence, stops)
+        self._log(AddressLost(str(address), evidence, stops, ADVICE))
+
+    def _traffic(self, address: Address) -> Traffic:
+        now = self._now.of(address)
+        before = self._before.by_address.get(address, _Seen())
+        return Traffic(
+            address,
+            names=frozenset(now.names | before.names),
+            accounts=frozenset(now.accounts | before.accounts),
+            senders=frozenset(now.senders | before.senders),
+            recipients=frozenset(now.recipients | before.recipients),
+            sessions=now.sessions + before.sessions,
+            sessions_in_all=self._now.sessions + self._before.sessions,
+        )
+
+
+def _add(kept: set[str], text: str) -> None:
+    if len(kept) < KEPT_MAX:
+        kept.add(text)
