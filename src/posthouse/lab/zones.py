@@ -3,7 +3,7 @@
 import asyncio
 import struct
 import threading
-from typing import Final
+from typing import Final, cast
 
 import dns.exception
 import dns.flags
@@ -60,8 +60,8 @@ class _Udp(asyncio.DatagramProtocol):
         self._zones = zones
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        # Not every loop's transport inherits from the class that documents it.
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         answer = self._zones.answer(data)
