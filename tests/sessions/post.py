@@ -219,3 +219,12 @@ async def post(
         yield opened
     finally:
         await opened.close()
+
+
+async def wait_until(true: Callable[[], bool]) -> None:
+    """Give the loop a moment until something holds."""
+    for _ in range(200):
+        if true():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("it never happened")

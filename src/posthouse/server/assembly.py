@@ -17,7 +17,7 @@ from posthouse.dns.servers import ServerAddress, system_servers
 from posthouse.dns.watched import Watch, WatchedNames
 from posthouse.mail.address import parse_mailbox
 from posthouse.policy.rules import Rules
-from posthouse.server.housekeeping import Housekeeping
+from posthouse.server.housekeeping import Chore, Housekeeping, tidy_spool
 from posthouse.server.incoming import SERVED, Incoming
 from posthouse.server.listeners import BoundListener, bind
 from posthouse.server.outgoing import PostOffice, outgoing, read_routes
@@ -26,8 +26,11 @@ from posthouse.server.tls import CertificateError, Certificates, own_certificate
 from posthouse.server.troubles import EXIT_CONFIGURATION, StartError
 from posthouse.sessions.granted import doors_of
 from posthouse.sessions.pop3_service import OpenSession
-from posthouse.telemetry.events import LogEvent, StoreFailed
+from posthouse.telemetry.events import LogEvent, Noted, StoreFailed
 
+GRANTS_SECONDS: Final = 1.0
+CERTIFICATE_SECONDS: Final = 60.0
+SPOOL_SECONDS: Final = 3600.0
 LOOK_SECONDS: Final = 0.05  # at sessions that end, while stopping
 
 
@@ -114,7 +117,14 @@ class Server:
             configuration, stores, self._resolver, self._office,
             base=base, maildir_of=self.maildir_of, now=now, log=log,
         )  # fmt: skip
-        self._housekeeping = Housekeeping(self)
+        self._housekeeping = Housekeeping(
+            (
+                Chore(GRANTS_SECONDS, self.use_changed_grants),
+                Chore(CERTIFICATE_SECONDS, self.renew_certificate),
+                Chore(SPOOL_SECONDS, self._tidy_spool, blocks=True),
+            ),
+            log,
+        )
         self._bound: tuple[BoundListener, ...] = ()
         self._servers: list[asyncio.Server] = []
 
@@ -230,13 +240,19 @@ class Server:
     def renew_certificate(self) -> None:
         """Take changed certificate files, and renew our own before it ends.
 
-        Raises:
-            CertificateError: If changed files cannot be used; the old certificate stays.
+        Files that cannot be used are told in the log, and the old certificate stays.
         """
-        if not self.configuration.tls.certificate:
-            own_certificate(self.stores.directory / "tls", self.rules.hostname, self.now())
-        if self.certificates.reload_if_changed():
-            self.incoming.use_certificate(self.certificates.context)
+        try:
+            if not self.configuration.tls.certificate:
+                own_certificate(self.stores.directory / "tls", self.rules.hostname, self.now())
+            if self.certificates.reload_if_changed():
+                self.incoming.use_certificate(self.certificates.context)
+        except (CertificateError, OSError) as problem:
+            self.log(Noted(f"the changed certificate is not used: {problem}"))
+
+    def _tidy_spool(self) -> None:
+        keep = self.configuration.storage.keep.held_mail
+        tidy_spool(self.stores.spool, self.now() - keep)
 
     def _compile(self, loaded: Loaded) -> Rules:
         return compile_rules(

@@ -11,6 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from posthouse.accounts.verifier import Verifier
+from posthouse.config.compile import lost_address_rule
 from posthouse.config.schema import Configuration, ServiceName
 from posthouse.config.schema import TlsRule as ConfiguredTlsRule
 from posthouse.dns.watched import WatchedNames
@@ -23,6 +24,7 @@ from posthouse.sessions.counting import Counting
 from posthouse.sessions.gathering import Facts
 from posthouse.sessions.held import HeldNotices
 from posthouse.sessions.hop import Hop
+from posthouse.sessions.lost_addresses import LostAddresses
 from posthouse.sessions.pop3 import Pop3Session
 from posthouse.sessions.pop3_service import Pop3Limits, Pop3Service, TlsRule
 from posthouse.sessions.recording import Recorder
@@ -60,7 +62,9 @@ class Incoming:
             stores.accounts, failures=configuration.limits.failed_sign_ins, now=now
         )
         self.census = Census()
-        facts = Facts(stores.accounts, stores.pop_sign_ins, watched)
+        rule = lost_address_rule(configuration.lost_addresses)
+        self.lost_addresses = LostAddresses(rule, log)
+        facts = Facts(stores.accounts, stores.pop_sign_ins, watched, self.lost_addresses)
         self.smtp = SmtpService(
             rules=rules,
             facts=facts,
@@ -96,6 +100,7 @@ class Incoming:
     def use(self, configuration: Configuration, rules: Rules) -> None:
         """Take another configuration; running sessions see it at their next command."""
         self.smtp.rules = rules
+        self.lost_addresses.rule = lost_address_rule(configuration.lost_addresses)
         self.smtp.recorder.site = site_words(configuration)
         self.smtp.checks = checks_of(configuration, rules)
         self.smtp.limits = smtp_limits(configuration)

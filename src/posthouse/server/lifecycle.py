@@ -23,7 +23,15 @@ from posthouse.server.storage import open_storage
 from posthouse.server.stores import Stores
 from posthouse.server.tls import Certificates
 from posthouse.server.troubles import EXIT_CONFIGURATION, StartError
-from posthouse.telemetry.events import Level, LogEvent, Reloaded, ReloadFailed, Started, Stopped
+from posthouse.telemetry.events import (
+    Level,
+    LogEvent,
+    Noted,
+    Reloaded,
+    ReloadFailed,
+    Started,
+    Stopped,
+)
 from posthouse.telemetry.sinks import LineSink, Log, console_line, json_line
 
 Ready = Callable[[dict[str, list[str]]], None]
@@ -171,6 +179,8 @@ class Run:
         gc.collect()
         gc.freeze()  # what lives as long as the process need not be looked at again
         places = [f"{name} {place}" for name, them in server.listeners.items() for place in them]
+        for finding in check(server.configuration, server.loaded.spans, utc_now()):
+            self._log(Noted(f"{server.loaded.name}:{finding.line}: {finding.message}"))
         self._log(Started(__version__, tuple(places), str(self._path)))
         if ready is not None:
             ready(server.listeners)

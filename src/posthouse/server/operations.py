@@ -171,6 +171,10 @@ class Operations:
             "held": summary.held,
             "doors": len(server.rules.doors),
             "unreadable_names": sorted(server.watched.unreadable()),
+            "lost_addresses": [
+                f"{it.evidence}{'; relaying by address stopped' if it.stops_relaying else ''}"
+                for it in server.incoming.lost_addresses.lost(server.now())
+            ],
             "problems": problems,
         }
 

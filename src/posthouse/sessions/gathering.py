@@ -47,6 +47,16 @@ class WatchedNames(Protocol):
         """Return the names that cannot be looked up now."""
 
 
+class AddressWatch(Protocol):
+    """Watches whether clients can be told apart by their addresses."""
+
+    def mail_begins(self, client: Client, account: str, at: datetime, /) -> str:
+        """Take note of a transaction; return why its address is lost, "" if it is not."""
+
+    def take_note(self, request: Request, /) -> None:
+        """Take note of a recipient that is asked for."""
+
+
 class SignedIn(Struct, frozen=True):
     """AUTH on a connection, as the session remembers it.
 
@@ -67,11 +77,16 @@ class Facts:
     """Fetches facts from the stores of a server."""
 
     def __init__(
-        self, accounts: AccountStore, pop_sign_ins: PopSignIns, watched: WatchedNames
+        self,
+        accounts: AccountStore,
+        pop_sign_ins: PopSignIns,
+        watched: WatchedNames,
+        addresses: AddressWatch | None = None,
     ) -> None:
         self._accounts = accounts
         self._pop_sign_ins = pop_sign_ins
         self._watched = watched
+        self._addresses = addresses
 
     def client(self, known: Client, signed_in: SignedIn | None, at: datetime) -> Client:
         """Return what is known of a client now; `known` brings address, listener, TLS and hello.
@@ -81,6 +96,10 @@ class Facts:
         """
         unreadable = self._watched.unreadable()
         sign_in = self._sign_in(signed_in)
+        address_lost = ""
+        if self._addresses is not None:
+            account = sign_in.account.name if sign_in is not None else ""
+            address_lost = self._addresses.mail_begins(known, account, at)
         pop_sessions: tuple[PopSession, ...] = ()
         try:
             pop_sessions = self._pop_sessions(known.address)
@@ -95,6 +114,7 @@ class Facts:
             pop_sessions=pop_sessions,
             watched_names=self._watched.names_at(known.address, at),
             unreadable=unreadable,
+            address_lost=address_lost,
         )
 
     def _sign_in(self, signed_in: SignedIn | None) -> SignIn | None:
@@ -126,6 +146,11 @@ class Facts:
         if domain.relayed or mailbox.local_part.lower() == "postmaster":  # RFC 5321 §4.5.1
             return True
         return self._accounts.resolve(mailbox, plus_tags=rules.identity.plus_tags).known
+
+    def take_note(self, request: Request) -> None:
+        """Remember a recipient that is asked for, as a sign of who is at an address."""
+        if self._addresses is not None:
+            self._addresses.take_note(request)
 
     def taken(self, client: Client, used: Iterable[Mailbox]) -> frozenset[Mailbox]:
         """Return which of the addresses used in a mail are other people's, for catch-all owners."""

@@ -10,8 +10,7 @@ from typing import Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from posthouse.mail.address import Mailbox
-from posthouse.policy.facts import Address
+from posthouse.policy.facts import Address, Client, Request
 from posthouse.policy.lost_address import (
     LostAddressRule,
     Traffic,
@@ -49,7 +48,7 @@ class LostAddress(Struct, frozen=True):
 class _Seen(Struct):
     """What came from one address in half a window."""
 
-    sessions: int = 0
+    transactions: int = 0
     names: set[str] = field(default_factory=set)
     accounts: set[str] = field(default_factory=set)
     senders: set[str] = field(default_factory=set)
@@ -60,7 +59,7 @@ class _Half(Struct):
     """Half a window."""
 
     since: datetime | None = None
-    sessions: int = 0
+    transactions: int = 0
     by_address: dict[Address, _Seen] = field(default_factory=dict)
 
     def of(self, address: Address) -> _Seen:
@@ -73,7 +72,7 @@ class _Half(Struct):
 
 
 class LostAddresses:
-    """Takes note of sessions and tells which addresses are lost.
+    """Takes note of mail transactions and tells which addresses are lost.
 
     Attributes:
         rule: When an address counts as lost; replaced by a reload.
@@ -85,28 +84,28 @@ class LostAddresses:
         self._now, self._before = _Half(), _Half()
         self._lost: dict[Address, LostAddress] = {}
 
-    def greeted(self, address: Address, name: str, at: datetime) -> None:
-        """Take note of an EHLO: the moment to look whether the address is lost."""
-        seen = self._half(at).of(address)
-        self._now.sessions += 1
-        seen.sessions += 1
-        owner = owner_of_name(name, address)
+    def mail_begins(self, client: Client, account: str, at: datetime) -> str:
+        """Take note of a transaction; return why its address is lost, "" if it is not."""
+        address = client.address
+        half = self._half(at)
+        seen = half.of(address)
+        half.transactions += 1
+        seen.transactions += 1
+        if account:
+            _add(seen.accounts, account)
+        owner = owner_of_name(client.hello, address)
         if owner and owner not in seen.names and len(seen.names) < KEPT_MAX:
             seen.names.add(owner)
             self._look(address, at)
+        return self.evidence(address, at)
 
-    def signed_in(self, address: Address, account: str, at: datetime) -> None:
-        """Take note of a sign-in."""
-        _add(self._half(at).of(address).accounts, account)
-
-    def mail(self, address: Address, sender: Mailbox | None, at: datetime) -> None:
-        """Take note of a reverse-path."""
-        if sender is not None:
-            _add(self._half(at).of(address).senders, sender.domain)
-
-    def recipient(self, address: Address, mailbox: Mailbox, at: datetime) -> None:
-        """Take note of a forward-path."""
-        _add(self._half(at).of(address).recipients, mailbox.domain)
+    def take_note(self, request: Request) -> None:
+        """Take note of whom a recipient was asked for, and on whose behalf."""
+        seen = self._half(request.at).of(request.client.address)
+        if request.forward_path is not None:
+            _add(seen.recipients, request.forward_path.domain)
+        if request.reverse_path is not None and request.reverse_path.mailbox is not None:
+            _add(seen.senders, request.reverse_path.mailbox.domain)
 
     def evidence(self, address: Address, at: datetime) -> str:
         """Return why the doors that look at addresses stay closed for this one; "" if not."""
@@ -158,8 +157,8 @@ class LostAddresses:
             accounts=frozenset(now.accounts | before.accounts),
             senders=frozenset(now.senders | before.senders),
             recipients=frozenset(now.recipients | before.recipients),
-            sessions=now.sessions + before.sessions,
-            sessions_in_all=self._now.sessions + self._before.sessions,
+            transactions=now.transactions + before.transactions,
+            transactions_in_all=self._now.transactions + self._before.transactions,
         )
 
 

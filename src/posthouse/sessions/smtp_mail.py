@@ -103,6 +103,7 @@ class MailWork:
             usage=service.counts.now(transaction, event.forward_path),
             taken=transaction.taken,
         )
+        service.facts.take_note(request)
         decision = decide_recipient(request, service.rules)
         recorded = service.recorder.record(decision, request, service.rules)
         if decision.accepted:

@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct, field
 
@@ -23,9 +23,6 @@ from posthouse.sessions.sign_in import Verifier
 from posthouse.sessions.transaction import Transaction
 from posthouse.spool.spool import Spool
 from posthouse.telemetry.events import LogEvent
-
-if TYPE_CHECKING:
-    from posthouse.sessions.smtp import SmtpSession
 
 SIGN_IN_FAILURES_MAX: Final = 5
 
@@ -57,6 +54,23 @@ class Counts(Protocol):
 
     def add(self, transaction: Transaction, /) -> None:
         """Count the recipients of a message that is being accepted."""
+        ...
+
+
+class OpenSmtpSession(Protocol):
+    """A session as those see it who end the server."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a mail transaction or a sign-in is in progress."""
+        ...
+
+    def stop(self) -> None:
+        """End it now if nothing is under way; else its running transaction is the last."""
+        ...
+
+    def abort(self) -> None:
+        """End it at once."""
         ...
 
 
@@ -104,7 +118,7 @@ class SmtpService(Struct, eq=False):
     checks: tuple[Check, ...] = ()
     limits: SmtpLimits = SmtpLimits()
     census: Census = field(default_factory=Census)
-    sessions: set["SmtpSession"] = field(default_factory=set)
+    sessions: set[OpenSmtpSession] = field(default_factory=set)
     postmaster: Mailbox | None = None
 
     @property

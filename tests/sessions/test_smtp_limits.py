@@ -1,0 +1,138 @@
+"""Limits of sessions, budgets, and mail that is held: over real sockets."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+from posthouse.mail.address import Mailbox
+from posthouse.policy.rules import Budget, CheckRule, Limits
+from posthouse.protocol.smtp.offer import SessionLimits
+from posthouse.sessions.scanning import GTUBE, RecipientBudgetCheck
+from posthouse.sessions.smtp_service import SmtpLimits
+from posthouse.telemetry.cases import Search
+from tests.sessions.post import SIGNED_IN, Post, post, read_reply, rules_with, wait_until
+from tests.sessions.test_settled import AT_HOME, HERE, codes
+from tests.sessions.test_smtp import END, MESSAGE, TO_ANN
+
+# -------------------------------------------------------------------------------- limits
+
+
+async def test_sessions_of_one_address_are_limited_with_421(tmp_path: Path) -> None:
+    rules = rules_with(HERE, limits=Limits(sessions_per_address=2))
+    async with post(tmp_path, rules) as server:
+        opened = [await asyncio.open_connection("127.0.0.1", server.ports["mx"]) for _ in range(2)]
+        for reader, _ in opened:
+            assert (await read_reply(reader)).startswith("220")
+        said = await server.talk("mx")
+        assert said[0].startswith("421-4.7.0 Too many sessions from your address")
+        for _, writer in opened:
+            writer.close()
+        await wait_until(lambda: server.service.census.sessions == 0)
+        assert (await server.talk("mx"))[0].startswith("220")
+
+
+async def test_a_silent_client_is_told_421_and_let_go(tmp_path: Path) -> None:
+    limits = SmtpLimits(command_wait=timedelta(seconds=0.1))
+    async with post(tmp_path, rules_with(HERE), limits) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.ports["mx"])
+        assert (await read_reply(reader)).startswith("220")
+        assert (await read_reply(reader)).startswith("421 4.4.2")
+        writer.close()
+
+
+async def test_who_drips_content_is_let_go(tmp_path: Path) -> None:
+    limits = SmtpLimits(content_wait=timedelta(seconds=0.15))
+    async with post(tmp_path, rules_with(HERE), limits) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.ports["mx"])
+        writer.write("\r\n".join((*AT_HOME, "DATA", "")).encode())
+        for _ in range(5):
+            await read_reply(reader)
+        for _ in range(20):
+            writer.write(b"x")
+            await asyncio.sleep(0.02)
+        assert (await read_reply(reader)).startswith("421 4.4.2")
+        writer.close()
+        assert server.queue() == []
+
+
+async def test_errors_are_limited(tmp_path: Path) -> None:
+    limits = SmtpLimits(core=SessionLimits(errors_max=3), refusals_max=2)
+    async with post(tmp_path, rules_with(HERE), limits) as server:
+        said = await server.talk("mx", *["NONSENSE"] * 4, "NOOP")
+        assert codes(said) == ["220", "500", "500", "500", "421", ""]
+        guesses = [f"RCPT TO:<guess{number}@proseware.com>" for number in range(3)]
+        said = await server.talk("mx", *AT_HOME[:2], *guesses)
+        assert codes(said)[-3:] == ["550", "550", "421"]
+
+
+async def test_a_flood_of_pipelined_commands_is_held_back_not_kept(tmp_path: Path) -> None:
+    async with post(tmp_path, rules_with(HERE)) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.ports["mx"])
+        writer.write(b"EHLO c\r\n" + b"NOOP\r\n" * 200_000)
+        said = (await asyncio.wait_for(reader.read(), 10)).decode()
+        assert "421 4.7.0" in said
+        assert said.count("250 2.0.0 Ok") <= 100
+        writer.close()
+
+
+async def test_budgets_defer_and_a_check_may_hold_instead(tmp_path: Path) -> None:
+    limits = Limits(address_recipients=Budget(2, timedelta(hours=1)))
+    more = [f"RCPT TO:<b{number}@adatum.com>" for number in range(3)]
+    async with post(tmp_path, rules_with(HERE, limits=limits)) as server:
+        said = await server.talk("mx", *AT_HOME[:2], *more, "DATA", MESSAGE + END)
+        assert codes(said)[3:] == ["250", "250", "450", "354", "250"]
+        later = await server.talk("mx", *AT_HOME)
+        assert "[address-recipient-budget]" in later[-1]
+        check = CheckRule("rush", ask="recipient-budget")
+        server.service.rules = rules_with(HERE, limits=limits, checks={"rush": check})
+        server.service.checks = (RecipientBudgetCheck("rush", limits),)
+        held = await server.talk("mx", *AT_HOME, "DATA", MESSAGE + END)
+        assert held[-1].startswith("250-2.6.0 Message kept as")
+
+
+# -------------------------------------------------------------------------------- held mail
+
+SPAM = {"spam": CheckRule("spam", found="hold")}
+
+
+async def hold(server: Post, listener: str, *lines: str) -> str:
+    content = MESSAGE + GTUBE + b"\r\n" + END
+    return (await server.talk(listener, *lines, "DATA", content))[-1]
+
+
+async def test_a_known_sender_of_held_mail_is_told_once_an_hour(tmp_path: Path) -> None:
+    async with post(tmp_path, rules_with(HERE, checks=SPAM)) as server:
+        for _ in range(3):
+            said = await hold(server, "mx", *AT_HOME)
+            assert "[looks-like-spam] case" in said
+        server.spool.flush()
+        notices = [message for message in server.spool.list_messages() if not message.hold]
+        assert [it.envelope.recipients[0].mailbox for it in notices] == [
+            Mailbox("ann", "proseware.com")
+        ]
+        assert notices[0].envelope.reverse_path.is_null
+        text = server.spool.content_octets(notices[0].id)
+        case = server.cases.search(Search(reason="looks-like-spam"))[-1]
+        assert case.id.encode() in text
+
+
+async def test_a_stranger_is_never_sent_a_notice(tmp_path: Path) -> None:
+    async with post(tmp_path, rules_with(SIGNED_IN, checks=SPAM)) as server:
+        server.add_account("ann@proseware.com")
+        said = await hold(server, "mx", *TO_ANN[:3])
+        assert said.startswith("250-2.6.0 Message kept as")
+        server.spool.flush()
+        assert [message.hold for message in server.spool.list_messages()] == [
+            "looks-like-spam (spam)"
+        ]
+
+
+async def test_spam_is_refused_where_the_entry_says_so_and_marked_where_it_says_so(
+    tmp_path: Path,
+) -> None:
+    refused = {"spam": CheckRule("spam", found="refuse")}
+    async with post(tmp_path, rules_with(HERE, checks=refused)) as server:
+        assert (await hold(server, "mx", *AT_HOME)).startswith("550-5.7.1 The message looks like")
+        server.service.rules = rules_with(HERE, checks={"spam": CheckRule("spam", found="mark")})
+        assert (await hold(server, "mx", *AT_HOME)).startswith("250 2.6.0")
+        assert b"\r\nX-Screening: spam; the GTUBE test string\r\n" in server.only_content()
