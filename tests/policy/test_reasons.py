@@ -19,6 +19,7 @@ PUBLISHED = [
     "pop-window-ended",
     "pop-window-other-sender",
     "door-ended",
+    "address-lost",
     "recognition-unreadable",
     "recipient-not-in-door",
     "sender-not-own",

@@ -13,11 +13,11 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "events.md"
 
 # Names are never taken away and never changed: only add to this list.
 NAMES = {
-    "accepted", "bounced", "bug-met", "connected", "decided", "deferred", "delivered",
-    "disconnected", "disk-full", "dropped", "events-dropped", "failed", "grant-changed", "held",
-    "mail-fetched", "name-unreadable", "noted", "refused", "released", "reload-failed", "reloaded",
-    "sign-in-failed", "signed-in", "started", "stopped", "store-failed", "tls-failed",
-    "tls-started",
+    "accepted", "address-found", "address-lost", "bounced", "bug-met", "connected", "decided",
+    "deferred", "delivered", "disconnected", "disk-full", "dropped", "events-dropped", "failed",
+    "grant-changed", "held", "mail-fetched", "name-unreadable", "noted", "refused", "released",
+    "reload-failed", "reloaded", "shadow-differs", "sign-in-failed", "signed-in", "started",
+    "stopped", "store-failed", "tls-failed", "tls-started",
 }  # fmt: skip
 
 

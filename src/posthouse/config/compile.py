@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from posthouse.config import schema
 from posthouse.config.spans import Path, Spans
 from posthouse.mail.address import Mailbox, parse_domain, parse_mailbox
+from posthouse.policy.lost_address import LostAddressRule
 from posthouse.policy.networks import Network, NetworkTable, parse_networks
 from posthouse.policy.rules import (
     AddressSet,
@@ -162,6 +163,17 @@ def _limits(limits: schema.Limits) -> Limits:
         account_recipients=limits.each_account.recipients,
         account_new_recipients=limits.each_account.new_recipients,
         address_recipients=limits.each_address.recipients,
+    )
+
+
+def lost_address_rule(lost: schema.LostAddresses) -> LostAddressRule:
+    """Return when an address counts as lost, and what then happens."""
+    return LostAddressRule(
+        names=lost.unrelated_names,
+        within=lost.within,
+        lasts=lost.lasts,
+        stops_relaying=lost.then == "sign-in-only",
+        shared=NetworkTable((net, 0) for each in lost.shared for net in each.networks),
     )
 
 

@@ -2,8 +2,8 @@
 
 from ipaddress import ip_address
 
-from posthouse.config.private_networks import is_private_address
 from posthouse.config.schema import Configuration, Listener, ServiceName, SignedIn, TlsRule
+from posthouse.policy.private_networks import is_private_address
 
 
 def takes_mail(listener: Listener) -> bool:

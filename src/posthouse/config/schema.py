@@ -13,6 +13,7 @@ from posthouse.config.schema_doors import (
     Door,
     HostName,
     Identity,
+    LostAddresses,
     Network,
     PopWindow,
     SignedIn,
@@ -43,7 +44,7 @@ from posthouse.config.schema_storage import (
     Refusals,
     Storage,
 )
-from posthouse.config.schema_tests import Expectation, PolicyTest
+from posthouse.config.schema_tests import Expectation, PolicyTest, Shadow
 from posthouse.config.section import Section, meaning
 from posthouse.config.values import (
     Address,
@@ -74,6 +75,7 @@ __all__ = [
     "Limits",
     "Listener",
     "Log",
+    "LostAddresses",
     "Network",
     "NetworkText",
     "Outbound",
@@ -84,6 +86,7 @@ __all__ = [
     "Screening",
     "Security",
     "ServiceName",
+    "Shadow",
     "SignedIn",
     "SmartHostSignIn",
     "Storage",
@@ -124,6 +127,9 @@ class Configuration(Section):
             " What is written replaces the default."
         ),
     ] = DEFAULT_DOORS
+    lost_addresses: Annotated[
+        LostAddresses, meaning("When many clients seem to share one address.")
+    ] = LostAddresses()
     identity: Annotated[Identity, meaning("Who may write as whom.")] = Identity.model_validate({})
     refusals: Annotated[Refusals, meaning("What we say when we refuse.")] = Refusals()
     outbound: Annotated[Outbound, meaning("Where mail goes out.")] = Outbound()
@@ -139,6 +145,7 @@ class Configuration(Section):
         tuple[PolicyTest, ...],
         meaning("Questions with the answers they must have; a file that fails them is refused."),
     ] = ()
+    shadow: Annotated[Shadow, meaning("Another configuration, tried beside this one.")] = Shadow()
 
     @property
     def postmaster_mailbox(self) -> Mailbox:

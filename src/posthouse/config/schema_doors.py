@@ -7,7 +7,17 @@ from pydantic import Field
 
 from posthouse.config.section import Section, meaning
 from posthouse.config.units import parse_duration
-from posthouse.config.values import DomainName, Duration, Flag, Name, Networks, Pattern, Text, Until
+from posthouse.config.values import (
+    Count,
+    DomainName,
+    Duration,
+    Flag,
+    Name,
+    Networks,
+    Pattern,
+    Text,
+    Until,
+)
 from posthouse.policy.rules import Ownership, Passwords
 
 
@@ -118,3 +128,31 @@ class Identity(Section):
         Literal["refuse", "hold"],
         meaning("What happens to content that breaks the rule: refused, or held for a person."),
     ] = "refuse"
+
+
+class LostAddresses(Section):
+    """What happens when clients cannot be told apart by address: a gateway or proxy hides them."""
+
+    then: Annotated[
+        Literal["sign-in-only", "alarm-only"],
+        meaning(
+            "sign-in-only: nobody relays by that address any more, signing in still works."
+            " alarm-only: it is told in the log and by `posthouse status`, and nothing else."
+        ),
+    ] = "sign-in-only"
+    unrelated_names: Annotated[
+        Count,
+        meaning(
+            "EHLO names of different owners from one private address that no single machine has."
+            " From a public address nearly all mail must come as well. Half as many are enough"
+            " where five accounts signed in from it."
+        ),
+    ] = 10
+    within: Annotated[Duration, meaning("Time in which so many come.")] = parse_duration("10 min")
+    lasts: Annotated[
+        Duration, meaning("How long the address counts as lost after the last sign of it.")
+    ] = parse_duration("24 h")
+    shared: Annotated[
+        tuple[Networks, ...],
+        meaning("Addresses that many are meant to share, such as an office's NAT: no alarm there."),
+    ] = ()

@@ -11,6 +11,7 @@ from posthouse.config.values import (
     Address,
     ClientAddress,
     Duration,
+    FilePath,
     Flag,
     Moment,
     Name,
@@ -94,3 +95,15 @@ class PolicyTest(Section):
     to: Annotated[Address, meaning("Recipient.")]
     time: Annotated[Moment | None, meaning("When. Default: now.")] = None
     expect: Annotated[Expected, meaning("Verdict, and reason if it matters.")]
+
+
+class Shadow(Section):
+    """A second configuration, asked beside this one: what would change, before it does."""
+
+    file: Annotated[
+        FilePath | None,
+        meaning(
+            "Its rules see every request too. Nothing is done by them; where they would decide"
+            " otherwise, that is logged and counted. Default: none."
+        ),
+    ] = None

@@ -9,16 +9,16 @@ from posthouse.config.catalogue import finding
 from posthouse.config.check_doors import has_ended
 from posthouse.config.diagnostic import Diagnostic
 from posthouse.config.listening import serves_private_only, takes_mail
-from posthouse.config.private_networks import (
+from posthouse.config.schema import Configuration, Door, Network, NetworkText
+from posthouse.config.spans import Path, Spans
+from posthouse.policy import networks as policy_networks
+from posthouse.policy.private_networks import (
     Reach,
     gateway_of,
     is_loopback,
     is_private,
     reach_of,
 )
-from posthouse.config.schema import Configuration, Door, Network, NetworkText
-from posthouse.config.spans import Path, Spans
-from posthouse.policy import networks as policy_networks
 
 WIDE_IPV4: Final = 2**16  # addresses of a /16
 WIDE_IPV6: Final = 2**96  # addresses of a /32

@@ -74,6 +74,7 @@ class Client(Struct, frozen=True):
         pop_sessions: Known POP3 sessions from this address, ended windows included.
         watched_names: Listed host names that point here or lately did.
         unreadable: What could not be read now: ``pop-window``, or a watched host name.
+        address_lost: Why the address seems to be many clients' at once; "" where it does not.
     """
 
     address: Address
@@ -84,6 +85,7 @@ class Client(Struct, frozen=True):
     pop_sessions: tuple[PopSession, ...] = ()
     watched_names: tuple[WatchedName, ...] = ()
     unreadable: frozenset[str] = frozenset()
+    address_lost: str = ""
 
 
 class Authorship(Struct, frozen=True):

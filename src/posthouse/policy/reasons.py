@@ -36,6 +36,7 @@ class Reason(StrEnum):
     POP_WINDOW_ENDED = "pop-window-ended"
     POP_WINDOW_OTHER_SENDER = "pop-window-other-sender"
     DOOR_ENDED = "door-ended"
+    ADDRESS_LOST = "address-lost"
     RECOGNITION_UNREADABLE = "recognition-unreadable"
     RECIPIENT_NOT_IN_DOOR = "recipient-not-in-door"
     # who may write as whom
@@ -158,6 +159,14 @@ WORDINGS: Final[dict[Reason, Wording]] = {
         _OPERATOR,
         "The permission for your address ended: please sign in, or ask for a new one",
         "The entry that let this client relay has passed its last day.",
+    ),
+    Reason.ADDRESS_LOST: Wording(
+        550,
+        "5.7.1",
+        _OPERATOR,
+        "Clients cannot be told apart by their address now: please sign in before sending",
+        "The client's address may relay, but many clients seem to share it: a gateway or proxy in"
+        " front of this server hides where they come from.",
     ),
     Reason.RECOGNITION_UNREADABLE: Wording(
         451,
@@ -364,6 +373,7 @@ RELAY_REFUSALS: Final = frozenset(
         Reason.POP_WINDOW_ENDED,
         Reason.POP_WINDOW_OTHER_SENDER,
         Reason.DOOR_ENDED,
+        Reason.ADDRESS_LOST,
     }
 )
 

@@ -19,6 +19,7 @@ SIGNED_IN: Final = "client signed in"
 POP_WINDOW: Final = "mail was fetched from this address lately"
 NETWORK: Final = "network may relay"
 HOST_NAME: Final = "host name may relay"
+ADDRESS: Final = "address is one client's"
 
 # Steps that are the same every time.
 NOBODY_SIGNED_IN: Final = Step(SIGNED_IN, answer=False, because="nobody signed in")
@@ -64,6 +65,7 @@ class Known(Struct):
         other_sender: A POP window is open, but not for this reverse-path.
         ended: A door that would have opened, had its last day not passed.
         unreadable: What could not be read and might have opened a door.
+        address_lost: A door would have opened, were the address not that of many clients.
     """
 
     open: list[Recognition]
@@ -72,16 +74,33 @@ class Known(Struct):
     other_sender: bool = False
     ended: Door | None = None
     unreadable: str = ""
+    address_lost: bool = False
 
 
 def recognise(request: Request, rules: Rules) -> Known:
     """Try every door that is valid on the client's listener."""
     known = Known([], [])
     _try_signed_in(request, rules, known)
+    if request.client.address_lost:
+        _leave_out_address(request, rules, known)
+    else:
+        _try_address(request, rules, known)
+    return known
+
+
+def _try_address(request: Request, rules: Rules, known: Known) -> None:
+    """Try the doors that know a client by its address."""
     _try_pop_windows(request, rules, known)
     _try_networks(request, rules, known)
     _try_host_names(request, rules, known)
-    return known
+
+
+def _leave_out_address(request: Request, rules: Rules, known: Known) -> None:
+    """An address that many clients share tells nothing of any of them."""
+    believed = Known([], [])
+    _try_address(request, rules, believed)
+    known.address_lost = bool(believed.open)
+    known.steps.append(Step(ADDRESS, answer=False, because=request.client.address_lost))
 
 
 def is_over(door: Door, at: datetime) -> bool:

@@ -170,7 +170,9 @@ def _within_budget(
 def _not_recognised(stage: Stage, otherwise: Reason, known: Known, trace: list[Step]) -> Decision:
     """Say why no door is open, the nearest miss first: an ended window is not a stranger."""
     verdict, reason = Verdict.REFUSE, otherwise
-    if known.unreadable:
+    if known.address_lost:
+        reason = Reason.ADDRESS_LOST
+    elif known.unreadable:
         verdict, reason = Verdict.DEFER, Reason.RECOGNITION_UNREADABLE
     elif known.other_sender:
         reason = Reason.POP_WINDOW_OTHER_SENDER

@@ -18,6 +18,8 @@ from posthouse.telemetry.message_events import (
     Released,
 )
 from posthouse.telemetry.service_events import (
+    AddressFound,
+    AddressLost,
     BugMet,
     DiskFull,
     EventsDropped,
@@ -26,6 +28,7 @@ from posthouse.telemetry.service_events import (
     Noted,
     Reloaded,
     ReloadFailed,
+    ShadowDiffers,
     Started,
     Stopped,
     StoreFailed,
@@ -45,6 +48,8 @@ from posthouse.telemetry.session_events import (
 __all__ = [
     "EVENTS",
     "Accepted",
+    "AddressFound",
+    "AddressLost",
     "Bounced",
     "BugMet",
     "Connected",
@@ -67,6 +72,7 @@ __all__ = [
     "Released",
     "ReloadFailed",
     "Reloaded",
+    "ShadowDiffers",
     "SignInFailed",
     "SignedIn",
     "Started",

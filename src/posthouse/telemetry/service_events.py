@@ -119,6 +119,58 @@ class NameUnreadable(LogEvent, frozen=True):
     problem: str
 
 
+class AddressLost(LogEvent, frozen=True):
+    """Many clients seem to share one address: where they come from is hidden from us.
+
+    Attributes:
+        address: The one.
+        evidence: What shows it.
+        stops_relaying: Doors that look at addresses are closed for it; signing in still works.
+        advice: What to do.
+    """
+
+    name = "address-lost"
+    level = Level.ERROR
+    address: str
+    evidence: str
+    stops_relaying: bool
+    advice: str
+
+
+class AddressFound(LogEvent, frozen=True):
+    """For long enough nothing has shown that many clients share an address.
+
+    Attributes:
+        address: The one.
+    """
+
+    name = "address-found"
+    address: str
+
+
+class ShadowDiffers(LogEvent, frozen=True):
+    """The shadow configuration would have decided otherwise; nothing was done about it.
+
+    Attributes:
+        case: Id of the decision that was made; "" where it has none.
+        active: What was decided: ``refuse not-recognised``.
+        shadow: What the shadow would have decided.
+        client: Address of the client.
+        reverse_path: From MAIL.
+        forward_path: From RCPT.
+        because: What the shadow answered last, and the line that decided.
+    """
+
+    name = "shadow-differs"
+    case: str
+    active: str
+    shadow: str
+    client: str
+    reverse_path: str = ""
+    forward_path: str = ""
+    because: str = ""
+
+
 class BugMet(LogEvent, frozen=True):
     """Something happened that cannot: please report it.
 
