@@ -10,6 +10,7 @@ from posthouse.protocol.smtp.offer import SessionLimits
 from posthouse.sessions.scanning import GTUBE, RecipientBudgetCheck
 from posthouse.sessions.smtp_service import SmtpLimits
 from posthouse.telemetry.cases import Search
+from posthouse.telemetry.events import BugMet
 from tests.sessions.post import SIGNED_IN, Post, post, read_reply, rules_with, wait_until
 from tests.sessions.test_settled import AT_HOME, HERE, codes
 from tests.sessions.test_smtp import END, MESSAGE, TO_ANN
@@ -88,6 +89,33 @@ async def test_budgets_defer_and_a_check_may_hold_instead(tmp_path: Path) -> Non
         server.service.checks = (RecipientBudgetCheck("rush", limits),)
         held = await server.talk("mx", *AT_HOME, "DATA", MESSAGE + END)
         assert held[-1].startswith("250-2.6.0 Message kept as")
+
+
+async def test_only_so_many_messages_may_arrive_at_the_same_moment(tmp_path: Path) -> None:
+    async with post(tmp_path, rules_with(HERE), SmtpLimits(contents_max=1)) as server:
+        first = await asyncio.open_connection("127.0.0.1", server.ports["mx"])
+        first[1].write("\r\n".join((*AT_HOME, "DATA", "")).encode())
+        assert codes([await read_reply(first[0]) for _ in range(5)])[-1] == "354"
+        said = await server.talk("mx", *AT_HOME, "DATA")
+        assert said[-1].startswith("452-4.3.1")
+        first[1].write(MESSAGE + END)
+        assert (await read_reply(first[0])).startswith("250")
+        first[1].close()
+        said = await server.talk("mx", *AT_HOME, "DATA")
+        assert codes(said)[-1] == "354"
+        await wait_until(lambda: server.service.census.contents == 0)
+
+
+async def test_a_bug_of_ours_costs_one_session_and_is_told(tmp_path: Path) -> None:
+    async with post(tmp_path, rules_with(HERE)) as server:
+        broken = server.service.counts
+        server.service.counts = None  # type: ignore[assignment]
+        said = await server.talk("mx", *AT_HOME)
+        assert said[-1].startswith("421 4.3.0 An error in this server")
+        bugs = [event for event in server.events if isinstance(event, BugMet)]
+        assert "smtp_mail.py" in bugs[0].problem
+        server.service.counts = broken
+        assert codes(await server.talk("mx", *AT_HOME))[-1] == "250"
 
 
 # -------------------------------------------------------------------------------- held mail

@@ -1,12 +1,15 @@
 """From start to stop: the order of things, signals, reload."""
 
 import asyncio
+import errno
 import gc
+import resource
 import signal
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Final
 
 from posthouse import __version__
 from posthouse.config.check import check
@@ -23,7 +26,9 @@ from posthouse.server.storage import open_storage
 from posthouse.server.stores import Stores
 from posthouse.server.tls import Certificates
 from posthouse.server.troubles import EXIT_CONFIGURATION, StartError
+from posthouse.sessions.bugs import place_of
 from posthouse.telemetry.events import (
+    BugMet,
     Level,
     LogEvent,
     Noted,
@@ -34,6 +39,7 @@ from posthouse.telemetry.events import (
 )
 from posthouse.telemetry.sinks import LineSink, Log, console_line, json_line
 
+HANDLES: Final = 65_536
 Ready = Callable[[dict[str, list[str]]], None]
 
 
@@ -59,6 +65,7 @@ def serve(path: Path, *, ready: Ready | None = None, log: Log | None = None) -> 
     except StartError:
         _close_all(bound)
         raise
+    raise_handle_limit()
     own_log = log or log_of(configuration)
     try:
         _run(Run(path, loaded, directory, bound, own_log, certificates), ready)
@@ -97,6 +104,14 @@ def _wrong(
 ) -> StartError:
     shown = render(diagnostics, text, str(path)).rstrip()
     return StartError(f"the configuration has errors\n{shown}", EXIT_CONFIGURATION)
+
+
+def raise_handle_limit() -> None:
+    """Take as many file handles as the system lets us: each session needs one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = HANDLES if hard == resource.RLIM_INFINITY else min(hard, HANDLES)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def utc_now() -> datetime:
@@ -162,6 +177,7 @@ class Run:
             await asyncio.to_thread(stores.close)
             raise
         self._server = server
+        asyncio.get_running_loop().set_exception_handler(self._tell_bug)
         operations = Operations(server, self.reload, self.stop)
         control = ControlSocket(self._directory, operations.perform, self._log)
         try:
@@ -174,6 +190,17 @@ class Run:
             await control.stop()
             await server.stop(server.configuration.limits.stop_wait)
             self._log(Stopped(self._why or "an error"))
+
+    def _tell_bug(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What nobody caught: logged as an event, never as a traceback in between."""
+        problem = context.get("exception")
+        words = str(context.get("message", ""))
+        if isinstance(problem, OSError) and problem.errno in (errno.EMFILE, errno.ENFILE):
+            self._log(Noted("no more connections can be taken: all file handles are in use"))
+        elif problem is not None:
+            self._log(BugMet(words, place_of(problem)))
+        else:
+            self._log(Noted(words))
 
     def _tell_started(self, server: Server, ready: Ready | None) -> None:
         gc.collect()

@@ -12,6 +12,7 @@ class Census:
 
     def __init__(self) -> None:
         self.sessions = 0
+        self.contents = 0  # messages that are arriving at this moment
         self.shutting_down = False
         self._by_address: dict[Address, int] = {}
 
@@ -30,6 +31,14 @@ class Census:
             self._by_address[address] = here
         else:
             del self._by_address[address]
+
+    def content_begun(self) -> None:
+        """Count a message that begins to arrive."""
+        self.contents += 1
+
+    def content_ended(self) -> None:
+        """Count a message that is handed over or thrown away."""
+        self.contents -= 1
 
     def load(self, address: Address) -> Load:
         """Return what the server carries now."""

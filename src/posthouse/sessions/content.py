@@ -1,5 +1,7 @@
 """Content while it arrives: into the spool in blocks, looked at on the way."""
 
+from collections.abc import Callable
+
 from posthouse.mail.message import HEADER_OCTETS_MAX, HeaderSection, split_header
 from posthouse.policy.facts import Finding
 from posthouse.sessions.scanning import Screening
@@ -14,8 +16,12 @@ class IncomingContent:
     because the client listens only after its final dot; `trouble` tells at that moment.
     """
 
-    def __init__(self, intake: Intake, screening: Screening) -> None:
+    def __init__(
+        self, intake: Intake, screening: Screening, ended: Callable[[], None] = lambda: None
+    ) -> None:
+        """Begin; `ended` is called once, when the content is handed over or thrown away."""
         self._intake: Intake | None = intake
+        self._ended = ended
         self._screening = screening
         self._header: HeaderSection | None = None
 
@@ -55,6 +61,7 @@ class IncomingContent:
         """Hand the intake over for its commit; from now on nothing here abandons it."""
         intake = self._open_intake()
         self._intake = None
+        self._ended()
         return intake
 
     def abandon(self) -> None:
@@ -62,6 +69,7 @@ class IncomingContent:
         if self._intake is not None:
             self._intake.abandon()
             self._intake = None
+            self._ended()
 
     def _open_intake(self) -> Intake:
         assert self._intake is not None, "the content is gone"

@@ -16,16 +16,18 @@ from posthouse.policy.rules import ListenerRule
 from posthouse.protocol.smtp import events, replies
 from posthouse.protocol.smtp.events import Event
 from posthouse.protocol.smtp.server import ServerConnection
+from posthouse.sessions.bugs import place_of
 from posthouse.sessions.gathering import SignedIn
 from posthouse.sessions.sign_in import SignInWork
 from posthouse.sessions.smtp_mail import MailWork
 from posthouse.sessions.smtp_service import SmtpService
 from posthouse.telemetry.case import fresh_id
-from posthouse.telemetry.events import Connected, Disconnected, TlsFailed, TlsStarted
+from posthouse.telemetry.events import BugMet, Connected, Disconnected, TlsFailed, TlsStarted
 from posthouse.wire.stream import StreamProtocol
 from posthouse.wire.tls import TlsError
 
 PENDING_OCTETS_MAX: Final = 64 * 1024  # received and not yet dealt with; above it reading pauses
+OUR_FAULT: Final = Reply(421, "4.3.0", "An error in this server: please try again later")
 SLOW_OCTETS: Final = 16 * 1024  # of content that must come within `content_wait`
 
 
@@ -153,7 +155,18 @@ class SmtpSession(StreamProtocol):
     # ---------------------------------------------------------------- the flow
 
     def _pump(self) -> None:
-        """Deal with all that can be dealt with now; all replies of it leave in one write."""
+        """Deal with all that can be dealt with now; all replies of it leave in one write.
+
+        A bug of ours costs one session, and is told.
+        """
+        try:
+            self._deal_with_events()
+        except Exception as problem:  # noqa: BLE001 - the top of a session
+            self._service.log(BugMet("an SMTP session", place_of(problem)))
+            self._mail.abandon()
+            self.hang_up(OUR_FAULT, "bug")
+
+    def _deal_with_events(self) -> None:
         core = self._core
         while self.can_write and not self._waiting and not self.is_ending:
             event = core.next_event()

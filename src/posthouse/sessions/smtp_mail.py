@@ -128,6 +128,8 @@ class MailWork:
     def begin_content(self) -> Reply:
         """Answer DATA."""
         trouble = self._service.spool.trouble
+        if self._service.census.contents >= self._service.limits.contents_max:
+            trouble = StorageError("full", "as many messages are arriving as there is memory for")
         if trouble is not None:
             return self._record(Judged(storage_decision(trouble), self._request())).reply
         self._open_content()
@@ -141,7 +143,10 @@ class MailWork:
             usage=service.counts.now(transaction, None),
         )
         screening = Screening(service.checks, scanned)
-        transaction.content = IncomingContent(service.spool.open_intake(), screening)
+        service.census.content_begun()
+        transaction.content = IncomingContent(
+            service.spool.open_intake(), screening, service.census.content_ended
+        )
         return transaction.content
 
     def take_content(self, octets: bytes) -> None:

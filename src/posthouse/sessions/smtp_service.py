@@ -35,6 +35,8 @@ class SmtpLimits(Struct, frozen=True):
         content_wait: Until the next 16 KiB of content, or its end, have come.
         sign_in_failures_max: Failed sign-ins on one connection; then 421.
         refusals_max: Refused senders and recipients since the last accepted message; then 421.
+        contents_max: Messages that may arrive at the same moment, in all sessions: each may take
+            256 KiB of memory before it goes to a file.
         core: Limits of errors and idle commands.
     """
 
@@ -42,6 +44,7 @@ class SmtpLimits(Struct, frozen=True):
     content_wait: timedelta = timedelta(minutes=10)
     sign_in_failures_max: int = SIGN_IN_FAILURES_MAX
     refusals_max: int = 100
+    contents_max: int = 1000
     core: SessionLimits = SessionLimits()
 
 
