@@ -1,16 +1,37 @@
 """Write what is derived from the doctor's sources. Run it after changing anything in doctor/data.
 
-python docs/people/generate.py           # writes
-python docs/people/generate.py --check   # says what would change, exit status 1 if anything
+    python docs/people/generate.py           # writes, and prints what changed
+    python docs/people/generate.py --check   # prints what would change; exit status 1 if anything
+
+Derived are the compiled knowledge (doctor/data/knowledge.json), a page for people for each cause in
+each language, and the report of which software and languages the catalogue covers.
 """
 
 import sys
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
-from posthouse.doctor.catalogue import COMPILED, compile_knowledge
+from posthouse.doctor.catalogue import COMPILED, Knowledge, compile_knowledge, load
+from posthouse.doctor.causes import Cause
+from posthouse.doctor.translation import LANGUAGES, translations
 
 ROOT = Path(__file__).parent.parent.parent
 DATA = ROOT / "src" / "posthouse" / "doctor" / "data"
+PAGES = ROOT / "docs" / "people"
+EXAMPLES_MAX = 12
+PROGRAMS = {
+    "outlook": "Outlook",
+    "new-outlook": "Outlook (new)",
+    "outlook-express": "Outlook Express",
+    "windows-live-mail": "Windows Live Mail",
+    "apple-mail": "Apple Mail",
+    "ios-mail": "iPhone, iPad",
+    "thunderbird": "Thunderbird",
+    "k9": "K-9 Mail",
+    "printer": "Printer, scanner",
+    "developer": "Program code",
+}
 
 
 def derived() -> dict[Path, bytes]:
@@ -18,25 +39,106 @@ def derived() -> dict[Path, bytes]:
     catalogue = {
         path.name: path.read_text() for path in sorted((DATA / "catalogue").glob("*.toml"))
     }
-    vocabulary = (DATA / "vocabulary.toml").read_text()
-    rules = (DATA / "rules.toml").read_text()
-    advice = (DATA / "advice.toml").read_text()
-    return {DATA / COMPILED: compile_knowledge(catalogue, vocabulary, rules, advice)}
+    sources = [
+        (DATA / name).read_text() for name in ("vocabulary.toml", "rules.toml", "advice.toml")
+    ]
+    compiled = compile_knowledge(catalogue, *sources)
+    knowledge = load(compiled)
+    pages = {
+        PAGES / language / f"{cause.value}.md": page(knowledge, cause, language)
+        for language in LANGUAGES
+        for cause in Cause
+    }
+    indexes = {PAGES / language / "index.md": index(knowledge, language) for language in LANGUAGES}
+    texts = {**pages, **indexes, PAGES / "coverage.md": coverage(knowledge)}
+    return {DATA / COMPILED: compiled, **{path: text.encode() for path, text in texts.items()}}
+
+
+def page(knowledge: Knowledge, cause: Cause, language: str) -> str:
+    """Return the page of one cause: what happened, who can fix it, what to do, how it is said."""
+    say = translations(language).gettext
+    words, wording = knowledge.wordings.words, knowledge.wordings.cause[cause]
+    fixer = "unknown-fixer" if cause is Cause.UNKNOWN else f"you-{wording.fixer.value}"
+    lines = [
+        f"# {say(wording.title)}",
+        "",
+        say(wording.sentence),
+        "",
+        f"**{say(words['heading-fixer'])}:** {say(words[fixer])}",
+        "",
+        f"## {say(words['heading-steps'])}",
+        "",
+    ]
+    for key in wording.remedies:
+        lines += remedy(knowledge, key, say)
+    lines += [f"> {say(words['note-web-mail-general'])}", ""]
+    return "\n".join(lines + examples(knowledge, cause))
+
+
+def remedy(knowledge: Knowledge, key: str, say: Callable[[str], str]) -> list[str]:
+    """Return one remedy with its steps for every program."""
+    what = knowledge.wordings.remedy[key]
+    lines = [f"- {say(what.text)}", ""]
+    programs = knowledge.wordings.steps.get(what.steps, {})
+    for program in [name for name in (*PROGRAMS, "any") if name in programs]:
+        heading = PROGRAMS.get(program) or say(knowledge.wordings.words["any-program"])
+        numbered = [f"  {number}. {say(step)}" for number, step in enumerate(programs[program], 1)]
+        lines += [f"  **{heading}**", "", *numbered, ""]
+    return lines
+
+
+def examples(knowledge: Knowledge, cause: Cause) -> list[str]:
+    """Return some texts of the catalogue that mean this cause."""
+    texts = [
+        f"{entry.code} {entry.status} {entry.pattern}".strip()
+        for entry in knowledge.entries
+        if entry.cause == cause and not entry.wraps
+    ]
+    chosen = list(dict.fromkeys(" ".join(text.split()) for text in texts))[:EXAMPLES_MAX]
+    return ["```text", *chosen, "```", ""] if chosen else []
+
+
+def index(knowledge: Knowledge, language: str) -> str:
+    """Return the list of all causes."""
+    say = translations(language).gettext
+    causes = knowledge.wordings.cause
+    rows = [f"- [{say(causes[c].title)}]({c.value}.md): {say(causes[c].sentence)}" for c in Cause]
+    return "\n".join(["# posthouse doctor", "", *rows, ""])
+
+
+def coverage(knowledge: Knowledge) -> str:
+    """Return how many texts of which software and language the catalogue holds."""
+    lines = ["# What the catalogue covers", "", f"{len(knowledge.entries)} texts.", ""]
+    for heading, counts in (
+        ("Software", Counter(entry.software for entry in knowledge.entries)),
+        ("Language", Counter(entry.language for entry in knowledge.entries)),
+        ("Cause", Counter(entry.cause for entry in knowledge.entries)),
+    ):
+        rows = [
+            f"| {name} | {n} |" for name, n in sorted(counts.items(), key=lambda i: (-i[1], i[0]))
+        ]
+        lines += [f"## {heading}", "", f"| {heading} | Texts |", "|---|---|", *rows, ""]
+    unverified = sorted(entry.id for entry in knowledge.entries if not entry.verified)
+    lines += [
+        "## Recalled, not confirmed in a source",
+        "",
+        ", ".join(f"`{i}`" for i in unverified),
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def main() -> int:
-    """Write or check."""
-    stale = [
-        path
-        for path, octets in derived().items()
-        if not path.exists() or path.read_bytes() != octets
-    ]
+    """Write, or check."""
+    files = derived()
+    stale = [p for p, octets in files.items() if not p.exists() or p.read_bytes() != octets]
+    checking = "--check" in sys.argv
     for path in stale:
-        if "--check" not in sys.argv:
+        if not checking:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(derived()[path])
+            path.write_bytes(files[path])
         print(path.relative_to(ROOT))
-    return int("--check" in sys.argv and bool(stale))
+    return int(checking and bool(stale))
 
 
 if __name__ == "__main__":
