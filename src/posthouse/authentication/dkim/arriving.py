@@ -4,7 +4,7 @@ from typing import Final
 
 from posthouse.authentication.dkim.body_hash import BodyDigest, BodyHash, BodyKind
 from posthouse.authentication.dkim.signature import Signature, parse_signature, read_signature
-from posthouse.authentication.dkim.tags import TagError, parse_tags
+from posthouse.authentication.tags import TagError, parse_tags
 from posthouse.mail.message import (
     HEADER_OCTETS_MAX,
     Field,

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import (
 )
 from msgspec import Struct
 
-from posthouse.authentication.dkim.tags import TagError, encoded, parse_tags, text, words
+from posthouse.authentication.tags import TagError, encoded, parse_tags, text, words
 
 RSA_BITS: Final = 2048  # RFC 8301 §3.2: signers at least 1024, should have 2048
 RSA_BITS_MIN: Final = 1024  # RFC 8301 §3.2: less must not count

@@ -8,7 +8,7 @@ from msgspec import Struct
 from posthouse.authentication.dkim.body_hash import BodyKind
 from posthouse.authentication.dkim.canonical import Form, Forms, canonical_field
 from posthouse.authentication.dkim.keys import Kind
-from posthouse.authentication.dkim.tags import TagError, encoded, number, parse_tags, text, words
+from posthouse.authentication.tags import TagError, encoded, number, parse_tags, text, words
 from posthouse.mail.address import AddressError, parse_domain
 from posthouse.mail.message import Field, HeaderSection
 

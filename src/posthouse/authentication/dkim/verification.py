@@ -15,9 +15,9 @@ from posthouse.authentication.dkim.keys import (
     verify,
 )
 from posthouse.authentication.dkim.signature import Signature, signed_octets
-from posthouse.authentication.dkim.tags import TagError
 from posthouse.authentication.lookups import LookUpError, TextLookUp
 from posthouse.authentication.results import Check, Result
+from posthouse.authentication.tags import TagError
 from posthouse.mail.message import HeaderSection
 
 
