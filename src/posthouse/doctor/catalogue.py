@@ -35,7 +35,8 @@ class Entry(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
         remedy: Key of the remedies in data/advice.toml.
         wraps: The text is only the wrapper of a server's reply, which decides; `cause` is then
             what it usually turns out to be.
-        needs: What the context must say for this reading; "" = nothing.
+        needs: When this reading holds: "fetch-first" (from the context), "text:WORDS" (elsewhere in
+            the paste); "" = always.
         literals: Folded pieces of `pattern` between the placeholders. Made by the compiler.
     """
 
@@ -61,7 +62,7 @@ class Rule(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     cause: Cause
     all: tuple[str, ...]
     weight: float
-    none: tuple[str, ...] = ()
+    none: frozenset[str] = frozenset()
 
 
 class Program(Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,11 +15,13 @@ _QUOTE: Final = r"\s?:?\s?['\"(<\[]{0,2}\s?"
 _PORT: Final = re.compile(
     r"(?:\bport|端口|連接埠|ポート|anschluss|puerto|porta|порт|poort|포트|portti|πορτα|portul)"
     r"(?:\s?(?:number|番号|号)?)" + _QUOTE + r"(\d{2,5})\b"
-    r"|\b[a-z0-9.-]+\.[a-z]{2,}:(25|465|587|2525|110|995|143|993)\b"
+    r"|\b[a-z0-9.-]{1,100}\.[a-z]{2,24}:(25|465|587|2525|110|995|143|993)\b"
 )
 _SERVER: Final = re.compile(
-    r"(?:\bserver|服务器|伺服器|サーバー|servidor|serveur|сервер|서버|servern|palvelin|kiszolgalo|sunucu"
-    r"|generating server|remote-mta: dns;|host|\(smtp\))" + _QUOTE + r"((?:[a-z0-9-]+\.)+[a-z]{2,})"
+    r"(?:\bserver|服务器|伺服器|サーバー|servidor|serveur|сервер|서버|servern|palvelin|kiszolgalo"
+    r"|sunucu|generating server|remote-mta: dns;|host|\(smtp\))"
+    + _QUOTE
+    + r"((?:[a-z0-9-]{1,63}\.){1,12}[a-z]{2,})"
 )
 _TLS: Final = re.compile(
     r"\(ssl\)\s?:?\s?(yes|no|oui|non|ja|nein|si|no|sim|nao|да|нет|是|否|はい|いいえ|tak|nie|ano|ne)"

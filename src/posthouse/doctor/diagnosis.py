@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from posthouse.doctor.catalogue import Knowledge, shipped
 from posthouse.doctor.causes import Cause
@@ -131,7 +132,7 @@ def diagnose(
     clauses = find_clauses(folded, knowledge.rules.codes)
     weighed = weigh(folded, clauses, found, knowledge)
     ordered = _in_order(weighed)
-    findings = _findings(ordered, folded, found)
+    findings = _decided(_findings(ordered, folded, found), context)
     first = ordered[0].clause if ordered else None
     clues = gather(folded, paste, _reply_of(first, clauses), knowledge)
     cause = findings[0].cause
@@ -189,6 +190,18 @@ def _findings(ordered: list[Weighed], folded: Folded, found: list[Found]) -> tup
             findings[cause] = _finding(cause, confidence, one.signs, folded, found)
     unknown = Finding(Cause.UNKNOWN, 0.0, ())
     return tuple(findings.values()) or (unknown,)
+
+
+def _decided(findings: tuple[Finding, ...], context: Context) -> tuple[Finding, ...]:
+    """At a provider who wants mail fetched first, "relaying denied" means that it was not."""
+    if not context.fetch_first or context.signed_in:
+        return findings
+    return tuple(
+        replace(finding, cause=Cause.MUST_POP_FIRST, remedy="pop-first")
+        if finding.cause is Cause.RELAY_DENIED
+        else finding
+        for finding in findings
+    )
 
 
 def _finding(

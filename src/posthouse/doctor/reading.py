@@ -22,13 +22,13 @@ _ESCAPES: Final = re.compile(
 )
 _CONTROLS: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _TAG: Final = re.compile(
-    r"<!--.*?-->|<(style|script|head)\b.*?</\1>|"
+    r"<!--.{0,4000}?-->|<(style|script|head)\b.{0,4000}?</\1>|"
     r"</?(?:html|body|p|br|div|span|table|tbody|thead|tr|td|th|a|b|i|u|em|strong|font|h\d|ul|ol|li"
-    r"|pre|code|hr|img|meta|center|blockquote|tt|link|title|o:p|!doctype)\b[^>]*>",
+    r"|pre|code|hr|img|meta|center|blockquote|tt|link|title|o:p|!doctype)\b[^>]{0,400}>",
     re.IGNORECASE | re.DOTALL,
 )
 _BLOCK_TAG: Final = re.compile(r"</?(?:p|br|div|tr|li|h\d|table|pre|hr)\b", re.IGNORECASE)
-_LOOKS_HTML: Final = re.compile(r"<(?:html|body|div|table|br|p)\b[^>]*>", re.IGNORECASE)
+_LOOKS_HTML: Final = re.compile(r"<(?:html|body|div|table|br|p)\b[^>]{0,400}>", re.IGNORECASE)
 _QUOTED_PRINTABLE: Final = re.compile(r"=[0-9A-F]{2}|=\r?\n")
 _BASE64_BLOCK: Final = re.compile(
     r"(?:^[A-Za-z0-9+/]{40,100}\n){2,}[A-Za-z0-9+/]*={0,2}$", re.MULTILINE

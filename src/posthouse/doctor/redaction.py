@@ -3,7 +3,9 @@
 import re
 from typing import Final
 
-_ADDRESS: Final = re.compile(r"[^\s<>()\[\]\"',;:=]+@([^\s<>()\[\]\"',;:]+[^\s<>()\[\]\"',;:.])")
+_ADDRESS: Final = re.compile(
+    r"[^\s<>()\[\]\"',;:=@]{1,64}@[^\s<>()\[\]\"',;:@]{1,255}[^\s<>()\[\]\"',;:.]"
+)
 _SECRET: Final = re.compile(
     r"(?i)\b(auth\s+(?:plain|login|xoauth2|cram-md5)\s+|pass(?:word|wd|code)?\s*[=:]\s*|pwd\s*[=:]\s*"
     r"|密码\s*[:\uff1a]\s*|授权码\s*[:\uff1a]\s*|passwort\s*:\s*|mot de passe\s*:\s*"
@@ -12,7 +14,7 @@ _SECRET: Final = re.compile(
     re.MULTILINE,
 )
 _BASE64: Final = re.compile(
-    r"(?<![A-Za-z0-9+/])(?=[A-Za-z0-9+/]*[0-9])(?=[A-Za-z0-9+/]*[a-z])[A-Za-z0-9+/]{16,}={1,2}(?![A-Za-z0-9+/=])"
+    r"(?<![A-Za-z0-9+/])(?=[A-Za-z0-9+/]{0,80}[0-9])[A-Za-z0-9+/]{16,400}={1,2}(?![A-Za-z0-9+/=])"
 )
 _IPV4: Final = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])")
 _IPV6: Final = re.compile(

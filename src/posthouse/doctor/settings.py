@@ -133,7 +133,8 @@ def _settings_of(program: str, right: Outgoing) -> ProgramSettings:
 _PASTED: Final = {
     "server": re.compile(
         r"(?:outgoing (?:mail )?server(?: \(smtp\))?|outgoing mail \(smtp\)|smtp server"
-        r"|smtp-server|server name|host ?name|\bsmtp|发件服务器(?:\(smtp\))?|发送邮件服务器(?:\(smtp\))?"
+        r"|smtp-server|server name|host ?name|\bsmtp|发件服务器(?:\(smtp\))?"
+        r"|发送邮件服务器(?:\(smtp\))?"
         r"|postausgangsserver|server)\s?[:=]\s?"
         r"([a-z0-9-]+(?:\.[a-z0-9-]+)+)"
     ),

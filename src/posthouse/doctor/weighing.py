@@ -1,25 +1,27 @@
 """How strongly each piece of a text speaks for each cause."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
 
-from posthouse.doctor.catalogue import Entry, Knowledge
+from posthouse.doctor.catalogue import Entry, Knowledge, Rule
 from posthouse.doctor.causes import Cause
 from posthouse.doctor.replies import Clause
 from posthouse.doctor.words import Folded, Hit, hear
 
 _GAP_MAX: Final = 400  # folded characters a placeholder may stand for
 _RESPONSE_GAP_MAX: Final = 1500
+_DECISIVE: Final = 0.96  # of an entry that holds only where something else is seen, and it was
 _NUMBER: Final = re.compile(r"0x8[0-9a-f]{7}(?:-0x[0-9a-f]{8}(?:-0x[0-9a-f]{8})?)?")
 _NEGATIVE: Final = {"-2147220977": "0x800ccc79", "-2147220980": "0x800ccc79"}
 _REASON: Final = re.compile(r"\[([a-z]+(?:-[a-z]+){1,4})\]")
 # Names and addresses hold words that mean nothing; block lists and makers' help pages do.
 _MEANINGLESS: Final = re.compile(
-    r"[^\s<>()\"',;]+@[^\s<>()\"',;:]+|https?://[^\s<>\"']+"
-    r"|(?<![\w.])(?:[a-z0-9_-]+\.)+[a-z]{2,}(?![\w.])"
+    r"[^\s<>()\"',;@]{1,64}@[^\s<>()\"',;:@]{1,255}|https?://[^\s<>\"']+"
+    r"|(?<![\w.])(?:[a-z0-9_-]{1,63}\.){1,12}[a-z]{2,}(?![\w.])"
     r"|helo=<[^>]*>|proto=e?smtp\w*|\besmtp[sa]*\b"
     r"|退回[给給]寄件者|退回给发件人|退回給寄件人"
     r"|return(?:ed)? (?:mail|message)? ?to (?:the )?sender|returning message to sender"
@@ -96,11 +98,16 @@ def find_entries(text: str, entries: Iterable[Entry], needs: frozenset[str]) -> 
     """
     found = []
     for entry in entries:
-        if entry.literals and (not entry.needs or entry.needs in needs):
+        if entry.literals and _is_met(entry.needs, needs, text):
             spans = _spans(text, entry)
             if spans:
                 found.append(Found(entry, spans))
     return [one for one in found if not any(_within(one, other) for other in found)]
+
+
+def _is_met(wanted: str, needs: frozenset[str], text: str) -> bool:
+    kind, _, words = wanted.partition(":")
+    return not wanted or wanted in needs or (kind == "text" and words in text)
 
 
 def _within(one: Found, other: Found) -> bool:
@@ -155,18 +162,23 @@ def weigh(
     wrapping = [s for f in found if f.entry.wraps or f.entry.where == "report" for s in f.spans]
     hits = [h for h in hear(masked, knowledge.stems) if _speaks(h, wrapping)]
     hits += [Hit(m.start(), m.end(), "ip") for m in _ADDRESS.finditer(folded.text)]
-    return tuple(
-        Weighed(
-            clause,
-            (
-                *_by_words(clause, hits, knowledge),
-                *_by_codes(clause, knowledge),
-                *_by_entries(clause, found, folded.text),
-                *_by_marks(clause, folded.text, knowledge),
-            ),
+    hits.sort(key=_start)
+    starting = _by_first_concept(knowledge.rules.rule)
+    weighed = []
+    for clause in clauses:
+        signs = (
+            *_by_words(clause, hits, starting),
+            *_by_codes(clause, knowledge),
+            *_by_entries(clause, found, folded.text),
+            *_by_marks(clause, folded.text, knowledge),
         )
-        for clause in clauses
-    )
+        decisive = tuple(sign for sign in signs if sign.weight == _DECISIVE)
+        weighed.append(Weighed(clause, decisive or signs))
+    return tuple(weighed)
+
+
+def _start(hit: Hit) -> int:
+    return hit.start
 
 
 def _speaks(hit: Hit, wrapping: list[tuple[int, int]]) -> bool:
@@ -176,23 +188,28 @@ def _speaks(hit: Hit, wrapping: list[tuple[int, int]]) -> bool:
     )
 
 
-def _by_words(clause: Clause, hits: list[Hit], knowledge: Knowledge) -> list[Sign]:
+def _by_first_concept(rules: Iterable[Rule]) -> dict[str, list[Rule]]:
+    starting: dict[str, list[Rule]] = {}
+    for rule in rules:
+        starting.setdefault(rule.all[0], []).append(rule)
+    return starting
+
+
+def _by_words(clause: Clause, hits: list[Hit], starting: dict[str, list[Rule]]) -> list[Sign]:
     heard: dict[str, Hit] = {}
-    for hit in hits:
-        if clause.start <= hit.start < clause.end:
-            heard.setdefault(hit.concept, hit)
-    marks = {f"code:{clause.code}", f"kind:{(clause.code or clause.status)[:1]}"}
+    first = bisect_left(hits, clause.start, key=_start)
+    for hit in hits[first : bisect_left(hits, clause.end, lo=first, key=_start)]:
+        heard.setdefault(hit.concept, hit)
+    if clause.kind == "reply":
+        kind = (clause.code or clause.status)[:1]
+        for mark in (f"code:{clause.code}", f"kind:{kind}", f"status:{clause.status}"):
+            heard[mark] = Hit(clause.start, clause.start + 3, mark)
     signs = []
-    for rule in knowledge.rules.rule:
-        if any(c in heard or c in marks for c in rule.none):
-            continue
-        if all(c in heard or c in marks for c in rule.all):
-            for concept in rule.all[:1] if rule.all[0] in heard else ():
-                hit = heard[concept]
+    for concept, hit in heard.items():
+        for rule in starting.get(concept, ()):
+            if rule.none.isdisjoint(heard) and all(it in heard for it in rule.all):
                 what = "+".join(rule.all)
                 signs.append(Sign(rule.cause, "words", what, rule.weight, hit.start, hit.end))
-            if rule.all[0] in marks:
-                signs.append(Sign(rule.cause, "code", rule.all[0], rule.weight, clause.start))
     return signs
 
 
@@ -227,10 +244,12 @@ def _by_entries(clause: Clause, found: list[Found], text: str) -> list[Sign]:
 def _entry_weight(entry: Entry, clause: Clause, text: str) -> float:
     letters = sum(len(literal) for literal in entry.literals)
     weight = 0.35 if letters < 9 else 0.6 if letters < 14 else 0.78 if letters < 24 else 0.88
+    if entry.needs:
+        return _DECISIVE
     if entry.wraps:
         return 0.3
     if entry.code.startswith("0x"):
-        return min(weight, 0.5) if entry.code.lower() in text else weight * 0.5
+        return min(weight + 0.1, 0.85) if entry.code.lower() in text else weight * 0.5
     if entry.code and clause.code:
         weight = min(0.93, weight + 0.1) if entry.code == clause.code else weight * 0.8
     if entry.status and clause.status and entry.status == clause.status:

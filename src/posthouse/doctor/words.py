@@ -41,7 +41,7 @@ def fold(text: str) -> str:
     """Return the form in which words are compared. Offsets are not kept; see `fold_with_origin`."""
     if text.isascii():
         return " ".join(text.lower().split()) if not text.isalnum() else text.lower()
-    folded = text.translate(_SAME).casefold()
+    folded = unicodedata.normalize("NFKD", text.translate(_SAME)).translate(_SAME).casefold()
     folded = _ACCENTS.sub("", unicodedata.normalize("NFKD", folded))
     folded = unicodedata.normalize("NFC", folded).translate(_SAME)
     return " ".join(folded.split())
