@@ -247,6 +247,33 @@ class AccountStoreConformance:
         (credential,) = store.credentials("ann@example.com")
         assert credential.last_used == NOON + timedelta(minutes=2)
 
+    def test_a_password_can_be_kept_in_another_form(self, store: AccountStore) -> None:
+        store.add(ANN, "{SSHA}old")
+        (before,) = store.credentials("ann")
+        assert before.scram == ""
+        store.rehash(before.id, "new", scram="secret")
+        (after,) = store.credentials("ann")
+        assert (after.id, after.hash, after.scram) == (before.id, "new", "secret")
+        assert store.is_valid(before.id), "it is the same password"
+        with pytest.raises(UnknownCredentialError):
+            store.rehash(before.id + 99, "new", scram="")
+
+    def test_what_scram_needs_is_kept_with_each_password(self, store: AccountStore) -> None:
+        assert store.all_know_scram()
+        store.add(ANN, "hash", scram="first")
+        assert store.all_know_scram()
+        store.add(BOB, "hash")
+        assert not store.all_know_scram()
+        store.disable("bob")
+        assert store.all_know_scram()
+        store.set_password("ann", "hash", scram="second")
+        store.add_submission_password("ann", "phone", "hash", scram="third")
+        assert [it.scram for it in store.credentials("ann")] == ["second", "third"]
+        store.set_password("ann", "{SCRAM-SHA-256}4096,a,b,c")
+        assert store.all_know_scram()
+        assert store.salt_key() == store.salt_key()
+        assert len(store.salt_key()) >= 16
+
     # grants
 
     def test_networks_are_granted_and_taken_back(self, store: AccountStore) -> None:

@@ -35,11 +35,12 @@ class MemoryAccountStore:
         self._catch_all: Mapping[str, Mailbox] = {}
         self._number = 0
 
-    def add(self, name: Mailbox, password_hash: str) -> AccountRecord:
+    def add(self, name: Mailbox, password_hash: str, *, scram: str = "") -> AccountRecord:
         if name.folded in self._records:
             raise AccountExistsError("taken")
         self._records[name.folded] = (False, self._now())
-        self._add_credential(str(name.folded), "", CredentialKind.ACCOUNT, password_hash)
+        kind = CredentialKind.ACCOUNT
+        self._add_credential(str(name.folded), "", kind, password_hash, scram)
         return next(it for it in self.list() if it.name == str(name.folded))
 
     def remove(self, name: str) -> None:
@@ -53,11 +54,11 @@ class MemoryAccountStore:
         }
         self._aliases = {place: targets for place, targets in left.items() if targets}
 
-    def set_password(self, name: str, password_hash: str) -> None:
+    def set_password(self, name: str, password_hash: str, *, scram: str = "") -> None:
         key = self._known(name)
         own = next(it for it in self.credentials_of(key) if not it.name)
         del self._credentials[own.id]
-        self._add_credential(str(key), "", CredentialKind.ACCOUNT, password_hash)
+        self._add_credential(str(key), "", CredentialKind.ACCOUNT, password_hash, scram)
 
     def disable(self, name: str) -> None:
         key = self._known(name)
@@ -118,12 +119,15 @@ class MemoryAccountStore:
         own = [it for it in self._credentials.values() if it.account == str(key)]
         return tuple(sorted(own, key=lambda it: it.name))
 
-    def add_submission_password(self, account: str, label: str, password_hash: str) -> Credential:
+    def add_submission_password(
+        self, account: str, label: str, password_hash: str, *, scram: str = ""
+    ) -> Credential:
         key = self._known(account)
         taken = {it.name for it in self.credentials_of(key)}
         if not label.strip() or not label.isprintable() or label in taken:
             raise AccountError("needs a name of its own")
-        return self._add_credential(str(key), label, CredentialKind.SUBMISSION, password_hash)
+        kind = CredentialKind.SUBMISSION
+        return self._add_credential(str(key), label, kind, password_hash, scram)
 
     def revoke(self, account: str, label: str) -> None:
         for credential in self.credentials_of(self._known(account)):
@@ -135,6 +139,24 @@ class MemoryAccountStore:
     def is_valid(self, credential_id: int) -> bool:
         credential = self._credentials.get(credential_id)
         return credential is not None and self.find(credential.account) is not None
+
+    def rehash(self, credential_id: int, password_hash: str, *, scram: str) -> None:
+        if credential_id not in self._credentials:
+            raise UnknownCredentialError("gone")
+        old = self._credentials[credential_id]
+        self._credentials[credential_id] = msgspec.structs.replace(
+            old, hash=password_hash, scram=scram
+        )
+
+    def salt_key(self) -> bytes:
+        return b"salt key of this test"
+
+    def all_know_scram(self) -> bool:
+        return all(
+            it.scram or it.hash.startswith("{SCRAM-SHA-256}")
+            for it in self._credentials.values()
+            if it.kind is CredentialKind.ACCOUNT and self.find(it.account)
+        )
 
     def note_used(self, credential_id: int, at: datetime) -> None:
         used = msgspec.structs.replace(self._credentials[credential_id], last_used=at)
@@ -203,9 +225,11 @@ class MemoryAccountStore:
         return key
 
     def _add_credential(
-        self, account: str, label: str, kind: CredentialKind, password_hash: str
+        self, account: str, label: str, kind: CredentialKind, password_hash: str, scram: str
     ) -> Credential:
         self._number += 1
-        new = Credential(self._number, account, label, kind, password_hash, self._now())
+        new = Credential(
+            self._number, account, label, kind, password_hash, self._now(), scram=scram
+        )
         self._credentials[new.id] = new
         return new

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.accounts.schema import ACCOUNTS
 from posthouse.accounts.sqlite import SqliteAccountStore
 from posthouse.accounts.store import AccountError, AccountExistsError, StoreError
 from posthouse.mail.address import Mailbox, parse_mailbox
@@ -187,4 +188,25 @@ def test_an_address_that_would_not_come_back_the_same_is_not_taken(
     assert store.find(f"{local_part}@example.com") is None
     assert store.find(local_part) is None
     assert store.credentials(local_part) == ()
+    store.close()
+
+
+def test_a_file_of_the_first_schema_is_upgraded_with_its_passwords(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript(ACCOUNTS.upgrades[0])
+    connection.executescript(
+        f"PRAGMA application_id = {ACCOUNTS.application_id}; PRAGMA user_version = 1;"
+        "INSERT INTO accounts VALUES"
+        " ('ann@example.com', 'ann', 0, '2026-05-04T12:00:00.000000+00:00');"
+        "INSERT INTO credentials (account, label, kind, hash, created) VALUES"
+        " ('ann@example.com', '', 'account', 'hash', '2026-05-04T12:00:00.000000+00:00');"
+    )
+    connection.close()
+    store = SqliteAccountStore(path)
+    (own,) = store.credentials("ann")
+    assert (own.hash, own.scram) == ("hash", "")
+    key = store.salt_key()
+    store.close()
+    store = SqliteAccountStore(path)
+    assert store.salt_key() == key, "salts never change"
     store.close()

@@ -47,9 +47,11 @@ class BrokenStore(MemoryAccountStore):
 class CountingVerifier(Verifier):
     checks = 0
 
-    def _check(self, credentials: tuple[Credential, ...], prepared: str) -> Credential | None:
+    def _check(
+        self, credentials: tuple[Credential, ...], prepared: str, typed: str
+    ) -> Credential | None:
         self.checks += 1
-        return super()._check(credentials, prepared)
+        return super()._check(credentials, prepared, typed)
 
 
 @pytest.fixture
@@ -66,7 +68,9 @@ def store(clock: Clock) -> MemoryAccountStore:
 
 @pytest.fixture
 def verifier(store: MemoryAccountStore, clock: Clock) -> Iterator[CountingVerifier]:
-    verifier = CountingVerifier(store, failures=Budget(3, timedelta(minutes=10)), now=clock)
+    verifier = CountingVerifier(
+        store, failures=Budget(3, timedelta(minutes=10)), now=clock, pause=timedelta(0)
+    )
     yield verifier
     verifier.close()
 

@@ -3,14 +3,16 @@
 import hashlib
 import hmac
 import secrets
-import stringprep
-import unicodedata
 from typing import Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from msgspec import Struct
 
-from posthouse.accounts.store import AccountError
+from posthouse.accounts import schemes
+from posthouse.accounts.store import AccountError, AccountStore
+from posthouse.protocol import scram
+from posthouse.protocol.saslprep import SaslprepError, saslprep
 
 PASSWORD_OCTETS_MAX: Final = 1024
 PASSWORD_CHARACTERS_MIN: Final = 8
@@ -22,18 +24,6 @@ _GENERATED_ALPHABET: Final = "abcdefghjkmnpqrstuvwxyz23456789"  # 31: no i, l, o
 _GENERATED_GROUPS: Final = 5
 _GENERATED_GROUP: Final = 4  # 20 characters of log2(31) = 99 bits
 _GENERATED_SCHEME: Final = "$posthouse-generated$"
-
-_PROHIBITED: Final = (  # RFC 4013 §2.3; unassigned code points are let through, as in queries
-    stringprep.in_table_c12,
-    stringprep.in_table_c21_c22,
-    stringprep.in_table_c3,
-    stringprep.in_table_c4,
-    stringprep.in_table_c5,
-    stringprep.in_table_c6,
-    stringprep.in_table_c7,
-    stringprep.in_table_c8,
-    stringprep.in_table_c9,
-)
 
 
 class PasswordError(AccountError):
@@ -54,18 +44,10 @@ def prepare(text: str) -> str:
         raise PasswordError(f"the password is longer than {PASSWORD_OCTETS_MAX} octets")
     if text.isascii() and text.isprintable():
         return text
-    mapped = "".join(
-        " " if stringprep.in_table_c12(char) else char
-        for char in text
-        if not stringprep.in_table_b1(char)
-    )
-    prepared = unicodedata.normalize("NFKC", mapped)
-    if not prepared:
-        raise PasswordError("the password has only invisible characters")
-    for char in prepared:
-        if any(prohibited(char) for prohibited in _PROHIBITED):
-            raise PasswordError(f"the password has a character that may not be in it: {char!a}")
-    _check_directions(prepared)
+    try:
+        prepared = saslprep(text)
+    except SaslprepError as problem:
+        raise PasswordError(f"the password {problem}") from None
     if len(prepared.encode()) > PASSWORD_OCTETS_MAX:
         raise PasswordError(f"the password is longer than {PASSWORD_OCTETS_MAX} octets")
     return prepared
@@ -105,8 +87,59 @@ def is_generated(password_hash: str) -> bool:
     return password_hash.startswith(_GENERATED_SCHEME)
 
 
-def matches(password_hash: str, prepared: str) -> bool:
-    """Whether a prepared password belongs to a hash; False for a hash nobody can read."""
+class Secrets(Struct, frozen=True):
+    """What is kept of one password.
+
+    Attributes:
+        hash: For mechanisms that send the password.
+        scram: For those that only prove it; "" where that is not wanted.
+    """
+
+    hash: str
+    scram: str
+
+    def __repr__(self) -> str:
+        return "Secrets(...)"
+
+
+def secrets_of(store: AccountStore, account: str, text: str, *, generated: bool) -> Secrets:
+    """Return what to keep of a new password of an account. Takes some 50 ms.
+
+    Args:
+        store: Has the key of this installation's salts.
+        account: Name of the account, as the store has it or will have it.
+        text: The password.
+        generated: `generate_password` made it.
+
+    Raises:
+        PasswordError: If it is not fit for a password.
+    """
+    hashed = hash_generated(text) if generated else hash_password(text)
+    return Secrets(hashed, scram_text(prepare(text), account, store.salt_key()))
+
+
+def scram_text(prepared: str, account: str, salt_key: bytes) -> str:
+    """Return what SCRAM keeps of a prepared password; all passwords of an account share a salt."""
+    salt = scram.salt_for(account, salt_key)
+    return schemes.write_scram(scram.derive(prepared, salt, scram.ITERATIONS))
+
+
+def rehash(prepared: str) -> str:
+    """Return an argon2id hash of a password that is known to be right, however short it is."""
+    return _HASHER.hash(prepared)
+
+
+def matches(password_hash: str, prepared: str, typed: str = "") -> bool:
+    """Whether a password belongs to a hash; False for a hash nobody can read.
+
+    Args:
+        password_hash: Ours, or of another server.
+        prepared: The password as `prepare` returned it.
+        typed: As it was typed: other servers did not prepare it.
+    """
+    if schemes.is_foreign(password_hash):
+        forms = dict.fromkeys((typed or prepared, prepared))
+        return any(schemes.matches(password_hash, form) for form in forms)
     if is_generated(password_hash):
         salt, _, digest = password_hash.removeprefix(_GENERATED_SCHEME).partition("$")
         return hmac.compare_digest(digest, _generated_digest(prepared, salt))
@@ -125,13 +158,3 @@ def _generated_digest(text: str, salt: str) -> str:
     """Generated passwords are compared without hyphens, spaces and case: they are typed in."""
     typed = text.replace("-", "").replace(" ", "").lower()
     return hashlib.sha256(f"{salt}{typed}".encode()).hexdigest()
-
-
-def _check_directions(text: str) -> None:
-    """Right-to-left and left-to-right letters do not mix (RFC 3454 §6)."""
-    if not any(stringprep.in_table_d1(char) for char in text):
-        return
-    if any(stringprep.in_table_d2(char) for char in text):
-        raise PasswordError("the password mixes letters of both writing directions")
-    if not (stringprep.in_table_d1(text[0]) and stringprep.in_table_d1(text[-1])):
-        raise PasswordError("a right-to-left password begins and ends with such a letter")

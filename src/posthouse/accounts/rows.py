@@ -4,6 +4,8 @@ import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from posthouse.accounts.store import (
     AccountError,
     AccountRecord,
@@ -120,7 +122,7 @@ def aliases(connection: sqlite3.Connection) -> tuple[Alias, ...]:
 def credentials(connection: sqlite3.Connection, key: str) -> tuple[Credential, ...]:
     """Return the passwords of an account, its own first."""
     found = connection.execute(
-        "SELECT id, account, label, kind, hash, created, last_used FROM credentials"
+        "SELECT id, account, label, kind, hash, created, last_used, scram FROM credentials"
         " WHERE account = ? ORDER BY kind, label",
         (key,),
     )
@@ -133,18 +135,36 @@ def credentials(connection: sqlite3.Connection, key: str) -> tuple[Credential, .
             hashed,
             datetime.fromisoformat(created),
             datetime.fromisoformat(last_used) if last_used else None,
+            scram,
         )
-        for number, account, label, kind, hashed, created, last_used in found
+        for number, account, label, kind, hashed, created, last_used, scram in found
     )
 
 
 def insert_credential(connection: sqlite3.Connection, new: Credential) -> Credential:
     """Add a password; the answer has its number."""
     added = connection.execute(
-        "INSERT INTO credentials (account, label, kind, hash, created) VALUES (?, ?, ?, ?, ?)",
-        (new.account, new.name, new.kind.value, new.hash, written(new.created)),
+        "INSERT INTO credentials (account, label, kind, hash, created, scram)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (new.account, new.name, new.kind.value, new.hash, written(new.created), new.scram),
     )
-    return Credential(added.lastrowid or 0, new.account, new.name, new.kind, new.hash, new.created)
+    return replace(new, id=added.lastrowid or 0)
+
+
+def salt_key(connection: sqlite3.Connection) -> bytes:
+    """Return the key of all salts; the upgrade that made its table has put it there."""
+    found = connection.execute("SELECT value FROM keys WHERE name = 'salts'").fetchone()
+    return bytes.fromhex(found[0])
+
+
+def all_know_scram(connection: sqlite3.Connection) -> bool:
+    """Whether every open account has something of its own password for SCRAM."""
+    asked = (
+        "SELECT 1 FROM credentials JOIN accounts ON accounts.name = credentials.account"
+        " WHERE NOT accounts.disabled AND kind = ? AND scram = '' AND hash NOT LIKE ? LIMIT 1"
+    )
+    without = connection.execute(asked, (CredentialKind.ACCOUNT.value, "{SCRAM-SHA-256}%"))
+    return without.fetchone() is None
 
 
 def is_valid(connection: sqlite3.Connection, credential_id: int) -> bool:

@@ -47,9 +47,20 @@ CREATE TABLE grants (
 );
 """
 
+# SCRAM keeps something else of a password, and all salts are made of one key.
+_SECOND: Final = """
+ALTER TABLE credentials ADD COLUMN scram TEXT NOT NULL DEFAULT '';
+
+CREATE TABLE keys (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+INSERT INTO keys VALUES ('salts', lower(hex(randomblob(32))));
+"""
+
 ACCOUNTS: Final = Kind(
     application_id=0x50486163,  # "PHac"
-    upgrades=(_FIRST,),
+    upgrades=(_FIRST, _SECOND),
     wal=False,
     remedy="restore it from a backup (accounts, aliases and passwords are in it)",
 )

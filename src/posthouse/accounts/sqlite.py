@@ -66,7 +66,7 @@ class SqliteAccountStore:
 
     # accounts
 
-    def add(self, name: Mailbox, password_hash: str) -> AccountRecord:
+    def add(self, name: Mailbox, password_hash: str, *, scram: str = "") -> AccountRecord:
         """Add an account."""
         mailbox, created = rows.keepable(name), self._now()
         key = str(mailbox)
@@ -77,7 +77,8 @@ class SqliteAccountStore:
                 "INSERT INTO accounts (name, local_part, created) VALUES (?, ?, ?)",
                 (key, mailbox.local_part, rows.written(created)),
             )
-            new = Credential(0, key, "", CredentialKind.ACCOUNT, password_hash, created)
+            own = CredentialKind.ACCOUNT
+            new = Credential(0, key, "", own, password_hash, created, scram=scram)
             rows.insert_credential(connection, new)
             reaching = self._leading_to(connection, mailbox)
         return rows.record(key, reaching, disabled=False, created=created)
@@ -94,12 +95,13 @@ class SqliteAccountStore:
                         (str(address), str(target)),
                     )
 
-    def set_password(self, name: str, password_hash: str) -> None:
+    def set_password(self, name: str, password_hash: str, *, scram: str = "") -> None:
         """Give the account another password."""
         with self._file.write() as connection:
             key = _known(connection, name)
             connection.execute("DELETE FROM credentials WHERE account = ? AND label = ''", (key,))
-            new = Credential(0, key, "", CredentialKind.ACCOUNT, password_hash, self._now())
+            own = CredentialKind.ACCOUNT
+            new = Credential(0, key, "", own, password_hash, self._now(), scram=scram)
             rows.insert_credential(connection, new)
 
     def disable(self, name: str) -> None:
@@ -182,7 +184,9 @@ class SqliteAccountStore:
 
         return self._file.read(("credentials", name), answer)
 
-    def add_submission_password(self, account: str, label: str, password_hash: str) -> Credential:
+    def add_submission_password(
+        self, account: str, label: str, password_hash: str, *, scram: str = ""
+    ) -> Credential:
         """Add a password for sending."""
         if not label.strip() or not label.isprintable():
             raise AccountError("a submission password needs a name, such as phone")
@@ -193,7 +197,8 @@ class SqliteAccountStore:
                 raise AccountError(f"{key} has a submission password called {label} already")
             if len(taken) >= SUBMISSION_PASSWORDS_MAX:
                 raise AccountError(f"{key} has {len(taken)} submission passwords: revoke one first")
-            new = Credential(0, key, label, CredentialKind.SUBMISSION, password_hash, self._now())
+            kind = CredentialKind.SUBMISSION
+            new = Credential(0, key, label, kind, password_hash, self._now(), scram=scram)
             return rows.insert_credential(connection, new)
 
     def revoke(self, account: str, label: str) -> None:
@@ -212,6 +217,24 @@ class SqliteAccountStore:
         return self._file.read(
             credential_id, lambda connection: rows.is_valid(connection, credential_id)
         )
+
+    def rehash(self, credential_id: int, password_hash: str, *, scram: str) -> None:
+        """Keep the same password in another form."""
+        with self._file.write() as connection:
+            changed = connection.execute(
+                "UPDATE credentials SET hash = ?, scram = ? WHERE id = ?",
+                (password_hash, scram, credential_id),
+            )
+            if not changed.rowcount:
+                raise UnknownCredentialError("the password is gone")
+
+    def salt_key(self) -> bytes:
+        """Return the key that salts are made with."""
+        return self._file.read("salt key", rows.salt_key)
+
+    def all_know_scram(self) -> bool:
+        """Whether every open account can sign in by SCRAM with its own password."""
+        return self._file.read("all know scram", rows.all_know_scram)
 
     def note_used(self, credential_id: int, at: datetime) -> None:
         """Remember that a password was used."""

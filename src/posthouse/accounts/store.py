@@ -96,6 +96,7 @@ class Credential(Struct, frozen=True):
         hash: As `passwords` wrote it.
         created: When it was set.
         last_used: Within a few minutes; None if never.
+        scram: As `schemes.read_scram` reads it; "" until it was set or verified here.
     """
 
     id: int
@@ -105,6 +106,7 @@ class Credential(Struct, frozen=True):
     hash: str
     created: datetime
     last_used: datetime | None = None
+    scram: str = ""
 
 
 class Alias(Struct, frozen=True):
@@ -160,7 +162,7 @@ class Grant(Struct, frozen=True):
 class AccountStore(Protocol):
     """All methods raise `StoreError` when the store cannot be read or written."""
 
-    def add(self, name: Mailbox, password_hash: str) -> AccountRecord:
+    def add(self, name: Mailbox, password_hash: str, *, scram: str = "") -> AccountRecord:
         """Add an account.
 
         Raises:
@@ -178,7 +180,7 @@ class AccountStore(Protocol):
         """
         ...
 
-    def set_password(self, name: str, password_hash: str) -> None:
+    def set_password(self, name: str, password_hash: str, *, scram: str = "") -> None:
         """Give the account another password; what was signed in with the old one is not valid."""
         ...
 
@@ -237,7 +239,9 @@ class AccountStore(Protocol):
         """Return the passwords of an account, its own first; empty if unknown."""
         ...
 
-    def add_submission_password(self, account: str, label: str, password_hash: str) -> Credential:
+    def add_submission_password(
+        self, account: str, label: str, password_hash: str, *, scram: str = ""
+    ) -> Credential:
         """Add a password for sending.
 
         Raises:
@@ -255,6 +259,23 @@ class AccountStore(Protocol):
 
     def is_valid(self, credential_id: int) -> bool:
         """Whether the password is still there and its account not disabled."""
+        ...
+
+    def rehash(self, credential_id: int, password_hash: str, *, scram: str) -> None:
+        """Keep the same password in another form: sessions that signed in with it stay valid.
+
+        Raises:
+            UnknownCredentialError: If it is gone meanwhile.
+            AccountError: If this store is only read.
+        """
+        ...
+
+    def salt_key(self) -> bytes:
+        """Return the key that salts are made with, also for names that nobody has."""
+        ...
+
+    def all_know_scram(self) -> bool:
+        """Whether every open account can sign in by SCRAM with its own password."""
         ...
 
     def note_used(self, credential_id: int, at: datetime) -> None:
