@@ -172,7 +172,14 @@ class Run:
         """Start, wait for the end, stop."""
         stores = Stores(self._directory, self._loaded.configuration, utc_now)
         try:
-            server = Server(self._loaded, self._path.parent, stores, now=utc_now, log=self._log)
+            server = Server(
+                self._loaded,
+                self._path.parent,
+                stores,
+                now=utc_now,
+                log=self._log,
+                certificates=self._certificates,
+            )
         except BaseException:
             await asyncio.to_thread(stores.close)
             raise
