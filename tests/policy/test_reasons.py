@@ -1,9 +1,12 @@
 """The catalogue as a whole: public names, sound codes, sendable words."""
 
+from pathlib import Path
+
 import pytest
 
 from posthouse.mail.reply import Reply
 from posthouse.policy.reasons import RELAY_REFUSALS, WORD_SETS, WORDINGS, Reason
+from posthouse.policy.reference import reference
 
 # Names are public: one may be added here, none changed or removed.
 PUBLISHED = [
@@ -79,3 +82,8 @@ def test_the_two_sets_speak_as_people_know_them() -> None:
 def test_relay_refusal_and_unknown_recipient_share_no_text() -> None:
     unknown = WORDINGS[Reason.RECIPIENT_UNKNOWN].text
     assert all(WORDINGS[reason].text != unknown for reason in RELAY_REFUSALS)
+
+
+def test_the_page_of_reasons_is_in_step_with_the_catalogue() -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "reasons.md"
+    assert page.read_text() == reference(), "run `make docs`"

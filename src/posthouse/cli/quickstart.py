@@ -14,7 +14,7 @@ import click
 
 from posthouse.accounts.passwords import generate_password, hash_password
 from posthouse.cli.exits import Exit, Failure
-from posthouse.cli.explain import find_case, print_case
+from posthouse.cli.explain import print_case
 from posthouse.cli.init import write_file
 from posthouse.cli.installation import Installation, read_text
 from posthouse.cli.output import note, say
@@ -22,9 +22,10 @@ from posthouse.cli.serve import serve_until_stopped
 from posthouse.config.diagnostic import ConfigurationError, render
 from posthouse.config.initial import initial_text
 from posthouse.config.load import load
-from posthouse.lab.clients import Account, Mail, Sent, fetch, send
+from posthouse.lab.clients import Account, Mail, fetch, send
 from posthouse.lab.hosts import wait_for
 from posthouse.mail.address import AddressError, parse_domain, parse_mailbox
+from posthouse.telemetry.case_file import CaseReader, Search
 from posthouse.telemetry.sinks import FileSink, Log, console_line
 
 ADDRESS: Final = "127.0.0.1"
@@ -179,21 +180,27 @@ def _first_mails(
     )
     if not accepted.accepted or not arrived:
         raise Failure("the accepted mail did not arrive: see the log")
-    say(f"   delivered: {bob.name} fetched it by POP3\n")
+    say(f"   delivered: {bob.name} fetched it by POP3")
+    _explain(installation, Search(address=bob.name, reason="local-recipient", limit=1))
+    say()
     say("2  somebody who is not known here writes to another domain")
     mail = Mail("stranger@elsewhere.example", "someone@adatum.example", "relay this, please")
     refused = send(mail, server=places["mx"], place=ELSEWHERE)
     say(f"   the server says: {refused.code} {refused.reply}")
-    _explain(installation, refused)
+    _explain(installation, Search(address=mail.recipient, reason="not-recognised", limit=1))
 
 
-def _explain(installation: Installation, refused: Sent) -> None:
-    case_id = refused.reply.partition("] case ")[2].split(" ")[0]
-    case = wait_for(lambda: find_case(installation, case_id), 5) if case_id else None
-    if case is None:
-        raise Failure("the refusal was not recorded")
-    say(f"   posthouse explain {case_id} tells why:\n")
-    print_case(case)
+def _explain(installation: Installation, wanted: Search) -> None:
+    """Show the newest decision of a kind, as `posthouse explain` does."""
+    reader = CaseReader(installation.directory / "cases.db")
+    try:
+        found = wait_for(lambda: reader.search(wanted), 5)
+    finally:
+        reader.close()
+    if not found:
+        raise Failure("the decision was not recorded")
+    say(f"   posthouse explain {found[0].id} tells why:\n")
+    print_case(found[0])
 
 
 def _tell_how_to_connect(
