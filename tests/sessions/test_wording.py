@@ -112,6 +112,15 @@ def test_submission_answers_530_and_says_how_to_sign_in_there(reason: Reason) ->
     assert "your mail address and password (AUTH, after STARTTLS)" in " ".join(lines)
 
 
+def test_submission_by_pop_window_only_says_to_fetch_mail_first() -> None:
+    decision = refusal(Reason.SIGN_IN_FIRST, Stage.MAIL)
+    doors = rules(Door(DoorKind.POP_WINDOW, "pop-window"))
+    reply = reply_to(
+        decision, request("submission", None), doors, SiteWords(), Particulars("7Q4KX2MB")
+    )
+    assert reply.text.startswith("Please sign in first: fetch your mail by POP3 from the same")
+
+
 def test_an_ended_window_is_told_at_mail_as_well() -> None:
     lines = said(refusal(Reason.POP_WINDOW_ENDED, Stage.MAIL), request("submission", None))
     assert lines[0].startswith("530-5.7.0 Mail was last fetched from your address 33 min ago")

@@ -9,6 +9,14 @@ from posthouse.policy.rules import Door, ListenerRule, Rules, Service
 MECHANISMS: Final = ("PLAIN", "LOGIN")
 
 
+def takes_pop_windows(rules: Rules, listener: ListenerRule, at: datetime) -> bool:
+    """Whether fetching mail first opens a door on the listener."""
+    return any(
+        (not door.listeners or listener.name in door.listeners) and not is_over(door, at)
+        for door in rules.pop_window_doors
+    )
+
+
 def takes_sign_ins(rules: Rules, listener: ListenerRule, at: datetime) -> bool:
     """Whether a signed-in door is valid on the listener; on mx only where a door names it."""
     return any(_names(door, listener) and not is_over(door, at) for door in rules.signed_in_doors)

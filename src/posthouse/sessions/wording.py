@@ -17,7 +17,12 @@ from posthouse.policy.decision import Decision, Stage, Verdict
 from posthouse.policy.facts import Request
 from posthouse.policy.reasons import RELAY_REFUSALS, WORD_SETS, WORDINGS, Reason, Words
 from posthouse.policy.rules import Rules, Service
-from posthouse.sessions.offering import how_to_sign_in, sign_in_port
+from posthouse.sessions.offering import (
+    how_to_sign_in,
+    sign_in_port,
+    takes_pop_windows,
+    takes_sign_ins,
+)
 from posthouse.telemetry.escaping import escaped_to_ascii
 
 # What the text of a reason may mention, ours or a site's (``[refusals.wording]``).
@@ -167,8 +172,6 @@ def _fields(
 def _fields_of_request(request: Request, rules: Rules) -> dict[str, str]:
     client, recipient, reverse = request.client, request.forward_path, request.reverse_path
     sender = reverse.mailbox if reverse is not None else None
-    listener = rules.listeners.get(client.listener)
-    how = how_to_sign_in(rules, listener, request.at, tls=client.tls) if listener else ""
     windows = [door.window for door in rules.pop_window_doors]
     return {
         "recipient": str(recipient or ""),
@@ -180,10 +183,24 @@ def _fields_of_request(request: Request, rules: Rules) -> dict[str, str]:
         "listener": client.listener,
         "hostname": rules.hostname,
         "port": str(sign_in_port(rules, request.at) or ""),
-        "how_to_sign_in": how or "the postmaster can tell you how to send from here",
+        "how_to_sign_in": _how_to_be_known(request, rules),
         "megabytes": f"{rules.limits.message_octets / 1_000_000:.6g}",
         "window": str(int(max(windows).total_seconds() // 60)) if windows else "",
     }
+
+
+def _how_to_be_known(request: Request, rules: Rules) -> str:
+    """Return half a sentence: how to come through a door of this listener, or elsewhere."""
+    client = request.client
+    listener = rules.listeners.get(client.listener)
+    if listener is None:
+        return ""
+    how = how_to_sign_in(rules, listener, request.at, tls=client.tls)
+    if not takes_sign_ins(rules, listener, request.at) and takes_pop_windows(
+        rules, listener, request.at
+    ):
+        how = "fetch your mail by POP3 from the same address, then send"
+    return how or "the postmaster can tell you how to send from here"
 
 
 def _filled(text: str, fields: Mapping[str, str]) -> str:
