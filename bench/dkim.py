@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 import dkim
 from cryptography.hazmat.primitives import serialization
 
-from posthouse.authentication.dkim.body_hash import BodyKind, body_digest
-from posthouse.authentication.dkim.canonical import Form
-from posthouse.authentication.dkim.keys import Kind, generate
-from posthouse.authentication.dkim.signing import Signer, sign_message
+from posthouse.authentication.signatures.body_hash import BodyKind, body_digest
+from posthouse.authentication.signatures.canonical import Form
+from posthouse.authentication.signatures.keys import Kind, generate
+from posthouse.authentication.signatures.signing import Signer, sign_message
 
 ROUNDS = 5
 HEADER = (

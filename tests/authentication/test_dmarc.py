@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.authentication.dkim.verification import Verified
 from posthouse.authentication.dmarc import (
     Dmarc,
     Policy,
@@ -15,6 +14,7 @@ from posthouse.authentication.dmarc import (
     walk_names,
 )
 from posthouse.authentication.results import Result
+from posthouse.authentication.signatures.verification import Verified
 from posthouse.authentication.spf import Spf
 from tests.authentication.zones import Zone, look_up_in
 

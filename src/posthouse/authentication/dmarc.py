@@ -10,9 +10,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from posthouse.authentication.dkim.verification import Verified
 from posthouse.authentication.lookups import LookUp, LookUpError
 from posthouse.authentication.results import Check, Result
+from posthouse.authentication.signatures.verification import Verified
 from posthouse.authentication.spf import Spf
 from posthouse.authentication.tags import TagError, parse_tags
 

@@ -5,12 +5,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from posthouse.authentication.dkim.arriving import ArrivingMessage
-from posthouse.authentication.dkim.signing import fields_to_sign, sign_message
-from posthouse.authentication.dkim.verification import verify_message
 from posthouse.authentication.results import Result
+from posthouse.authentication.signatures.arriving import ArrivingMessage
+from posthouse.authentication.signatures.signing import fields_to_sign, sign_message
+from posthouse.authentication.signatures.verification import verify_message
 from posthouse.mail.message import split_header
-from tests.authentication.dkim.given import ED25519, MESSAGE, NOON, RSA, ZONE, only, signed, zone
+from tests.authentication.signatures.given import (
+    ED25519,
+    MESSAGE,
+    NOON,
+    RSA,
+    ZONE,
+    only,
+    signed,
+    zone,
+)
 
 
 def test_a_second_from_breaks_the_signature_because_from_is_signed_once_more() -> None:

@@ -8,7 +8,7 @@ from dkim.canonicalization import Relaxed, Simple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.authentication.dkim.canonical import CanonicalBody, Form, canonical_field
+from posthouse.authentication.signatures.canonical import CanonicalBody, Form, canonical_field
 from posthouse.mail.message import Field
 
 # Made of what canonical forms care about, and a little else.

@@ -9,10 +9,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from posthouse.authentication.dkim.keys import to_pem
-from posthouse.authentication.dkim.signing import Signer
 from posthouse.authentication.results import Result
-from tests.authentication.dkim.given import ED25519, MESSAGE, RSA, ZONE, only, signed, verified
+from posthouse.authentication.signatures.keys import to_pem
+from posthouse.authentication.signatures.signing import Signer
+from tests.authentication.signatures.given import (
+    ED25519,
+    MESSAGE,
+    RSA,
+    ZONE,
+    only,
+    signed,
+    verified,
+)
 
 VALUES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=60)
 BODIES = st.lists(st.sampled_from([b"", b" ", b"a ", b"\tb  c", b"d"]), max_size=8)

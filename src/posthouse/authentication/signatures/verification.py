@@ -5,18 +5,19 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from posthouse.authentication.dkim.arriving import ArrivingMessage
-from posthouse.authentication.dkim.body_hash import BodyDigest
-from posthouse.authentication.dkim.keys import (
+from posthouse.authentication.lookups import LookUpError, TextLookUp
+from posthouse.authentication.results import Check, Result
+from posthouse.authentication.signatures.arc_chain import Seal
+from posthouse.authentication.signatures.arriving import ArrivingMessage
+from posthouse.authentication.signatures.body_hash import BodyDigest
+from posthouse.authentication.signatures.keys import (
     BadKeyError,
     KeyRecord,
     parse_key_record,
     record_name,
     verify,
 )
-from posthouse.authentication.dkim.signature import Signature, signed_octets
-from posthouse.authentication.lookups import LookUpError, TextLookUp
-from posthouse.authentication.results import Check, Result
+from posthouse.authentication.signatures.signature import Signature, signed_octets
 from posthouse.authentication.tags import TagError
 from posthouse.mail.message import HeaderSection
 
@@ -58,10 +59,11 @@ class Trial:
         return answer
 
 
-class _Stop(Exception):  # noqa: N818 - no error: the trial is over
-    def __init__(self, result: Result, because: str) -> None:
-        super().__init__(because)
-        self.result, self.because = result, because
+class Ended(Struct, frozen=True):
+    """How a trial ended."""
+
+    result: Result
+    because: str
 
 
 async def verify_message(
@@ -88,14 +90,11 @@ async def _verify(
     message: ArrivingMessage, signature: Signature, look_up: TextLookUp, now: datetime
 ) -> Verified:
     trial = Trial()
-    try:
-        record = await fetch_key(trial, signature, look_up)
-        result, because = _judge(trial, message, signature, record, now)
-    except _Stop as stop:
-        result, because = stop.result, stop.because
+    record = await fetch_key(trial, signature, look_up)
+    ended = record if isinstance(record, Ended) else _judge(trial, message, signature, record, now)
     return Verified(
-        result,
-        because,
+        ended.result,
+        ended.because,
         tuple(trial.checks),
         signature.domain,
         signature.selector,
@@ -105,44 +104,44 @@ async def _verify(
     )
 
 
-async def fetch_key(trial: Trial, signature: Signature, look_up: TextLookUp) -> KeyRecord:
-    """Return the key that a signature names.
-
-    Raises:
-        _Stop: If there is none, or nobody knows.
-    """
+async def fetch_key(
+    trial: Trial, signature: Signature | Seal, look_up: TextLookUp
+) -> KeyRecord | Ended:
+    """Return the key that a signature names, or how the trial ends without one."""
     name = record_name(signature.selector, signature.domain)
     question = "the key is published"
     try:
         texts = await look_up(name)
     except LookUpError as error:
         trial.ask(question, str(error), answer=False)
-        raise _Stop(Result.TEMPERROR, str(error)) from None
+        return Ended(Result.TEMPERROR, str(error))
     if not texts:
         trial.ask(question, f"there is no text record at {name}", answer=False)
-        raise _Stop(Result.PERMERROR, f"no key at {name}")
+        return Ended(Result.PERMERROR, f"no key at {name}")
     try:
         record = _first_key(texts)
     except BadKeyError as error:
         trial.ask(question, f"{name}: {error}", answer=False)
-        raise _Stop(Result.PERMERROR, f"the key at {name} cannot be used: {error}") from None
-    return _suitable(trial, signature, record, name)
+        return Ended(Result.PERMERROR, f"the key at {name} cannot be used: {error}")
+    trial.ask(question, name, answer=True)
+    return _unsuitable(trial, signature, record, name) or record
 
 
-def _suitable(trial: Trial, signature: Signature, record: KeyRecord, name: str) -> KeyRecord:
-    trial.ask("the key is published", name, answer=True)
+def _unsuitable(
+    trial: Trial, signature: Signature | Seal, record: KeyRecord, name: str
+) -> Ended | None:
     if record.key is None:
         trial.ask("the key still counts", "it was revoked: its p= is empty", answer=False)
-        raise _Stop(Result.PERMERROR, f"the key at {name} was revoked")
+        return Ended(Result.PERMERROR, f"the key at {name} was revoked")
     if record.kind is not signature.kind:
         because = f"a={signature.kind.algorithm}, k={record.kind.value}"
         trial.ask("the key is of the kind that signed", because, answer=False)
-        raise _Stop(Result.PERMERROR, "the key is of another kind than the signature")
-    domain = signature.identity.rpartition("@")[2].lower()
-    if record.strict and domain and domain != signature.domain:
+        return Ended(Result.PERMERROR, "the key is of another kind than the signature")
+    _, at, domain = signature.identity.lower().rpartition("@")  # ARC has a number there
+    if record.strict and at and domain != signature.domain:
         trial.ask("the key may sign for the subdomain", f"t=s, i={domain}", answer=False)
-        raise _Stop(Result.PERMERROR, "the key may not sign for subdomains")
-    return record
+        return Ended(Result.PERMERROR, "the key may not sign for subdomains")
+    return None
 
 
 def _judge(
@@ -151,28 +150,27 @@ def _judge(
     signature: Signature,
     record: KeyRecord,
     now: datetime,
-) -> tuple[Result, str]:
+) -> Ended:
     """What remains when the key is there."""
     bad = Result.NEUTRAL if record.testing else Result.FAIL  # RFC 6376 §3.6.1: t=y
     if signature.expires is not None:
         when = f"{signature.expires:%Y-%m-%d %H:%M} UTC"
         if not trial.ask("it has not expired", when, answer=now <= signature.expires):
-            return bad, f"it expired at {when}"
+            return Ended(bad, f"it expired at {when}")
     digest = message.digest(signature.body_kind)
     if digest is None:
         trial.ask("the body was hashed", "too many different signatures", answer=False)
-        return Result.NEUTRAL, "too many different signatures"
+        return Ended(Result.NEUTRAL, "too many different signatures")
     if not is_whole(trial, signature, digest):
-        return bad, "the body was changed after it was signed"
-    assert record.key is not None
+        return Ended(bad, "the body was changed after it was signed")
     if not is_genuine(trial, signature, record, message.header):
-        return bad, "the signature is wrong: signed fields were changed, or it is forged"
+        return Ended(bad, "the signature is wrong: signed fields were changed, or it is forged")
     if digest.hashed < digest.octets:
         because = f"only {digest.hashed} of {digest.octets} octets of the body are signed"
         trial.ask("all of the body is signed", because, answer=False)
-        return Result.POLICY, because
-    bits = f"{signature.kind.algorithm} by {signature.domain}"
-    return Result.PASS, bits + (", whose key is only being tried (t=y)" if record.testing else "")
+        return Ended(Result.POLICY, because)
+    tried = ", whose key is only being tried (t=y)" if record.testing else ""
+    return Ended(Result.PASS, f"{signature.kind.algorithm} by {signature.domain}{tried}")
 
 
 def is_whole(trial: Trial, signature: Signature, digest: BodyDigest) -> bool:

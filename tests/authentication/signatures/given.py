@@ -3,11 +3,11 @@
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
-from posthouse.authentication.dkim.arriving import arrived
-from posthouse.authentication.dkim.keys import Kind, generate, record_name, record_of
-from posthouse.authentication.dkim.signing import Signer, sign_message
-from posthouse.authentication.dkim.verification import Verified, verify_message
 from posthouse.authentication.lookups import LookUpError
+from posthouse.authentication.signatures.arriving import arrived
+from posthouse.authentication.signatures.keys import Kind, generate, record_name, record_of
+from posthouse.authentication.signatures.signing import Signer, sign_message
+from posthouse.authentication.signatures.verification import Verified, verify_message
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 RSA = Signer("example.com", "r1", generate(Kind.RSA))

@@ -4,7 +4,7 @@ import hashlib
 
 from msgspec import Struct
 
-from posthouse.authentication.dkim.canonical import CanonicalBody, Form
+from posthouse.authentication.signatures.canonical import CanonicalBody, Form
 
 
 class BodyKind(Struct, frozen=True):

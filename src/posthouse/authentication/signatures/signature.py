@@ -5,9 +5,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from posthouse.authentication.dkim.body_hash import BodyKind
-from posthouse.authentication.dkim.canonical import Form, Forms, canonical_field
-from posthouse.authentication.dkim.keys import Kind
+from posthouse.authentication.signatures.body_hash import BodyKind
+from posthouse.authentication.signatures.canonical import Form, Forms, canonical_field
+from posthouse.authentication.signatures.keys import Kind
 from posthouse.authentication.tags import TagError, encoded, number, parse_tags, text, words
 from posthouse.mail.address import AddressError, parse_domain
 from posthouse.mail.message import Field, HeaderSection
@@ -81,9 +81,7 @@ def read_signature(field: Field, tags: dict[str, bytes]) -> Signature:
     Raises:
         TagError: If a tag is missing or wrong.
     """
-    algorithm = text(tags, "a").lower()
-    if algorithm not in _KINDS:
-        raise TagError(f"its algorithm does not count: {algorithm[:40]!a}")
+    kind = algorithm_in(tags)
     signed_at, expires = number(tags, "t"), number(tags, "x")
     if expires is not None and signed_at is not None and expires <= signed_at:
         raise TagError("it expires before it was made")
@@ -92,7 +90,7 @@ def read_signature(field: Field, tags: dict[str, bytes]) -> Signature:
         raise TagError("h= is no list of fields")
     return Signature(
         field,
-        _KINDS[algorithm],
+        kind,
         domain_in(tags),
         selector_in(tags),
         _forms(text(tags, "c", "simple/simple")),
@@ -104,6 +102,18 @@ def read_signature(field: Field, tags: dict[str, bytes]) -> Signature:
         signed_at=_instant(signed_at),
         expires=_instant(expires),
     )
+
+
+def algorithm_in(tags: dict[str, bytes]) -> Kind:
+    """Return the kind of key in ``a=``.
+
+    Raises:
+        TagError: If it is missing or does not count.
+    """
+    algorithm = text(tags, "a").lower()
+    if algorithm not in _KINDS:
+        raise TagError(f"its algorithm does not count: {algorithm[:40]!a}")
+    return _KINDS[algorithm]
 
 
 def domain_in(tags: dict[str, bytes]) -> str:

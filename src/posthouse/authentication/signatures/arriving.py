@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from posthouse.authentication.dkim.body_hash import BodyDigest, BodyHash, BodyKind
-from posthouse.authentication.dkim.signature import Signature, parse_signature, read_signature
-from posthouse.authentication.tags import TagError, parse_tags
+from posthouse.authentication.signatures.arc_chain import Chain, read_chain
+from posthouse.authentication.signatures.body_hash import BodyDigest, BodyHash, BodyKind
+from posthouse.authentication.signatures.signature import Signature, parse_signature
+from posthouse.authentication.tags import TagError
 from posthouse.mail.message import (
     HEADER_OCTETS_MAX,
     Field,
@@ -25,13 +26,13 @@ class ArrivingMessage:
         header: The header section; empty until it has come.
         signatures: DKIM-Signature fields from the top, read; with what is wrong where they cannot
             be.
-        arc_signatures: The same of ARC-Message-Signature fields, all of them.
+        chain: What forwarders left; None if there is none.
     """
 
     def __init__(self) -> None:
         self.header = HeaderSection(b"", complete=False)
         self.signatures: list[tuple[Field, Signature | TagError]] = []
-        self.arc_signatures: list[tuple[Field, Signature | TagError]] = []
+        self.chain: Chain | None = None
         self._head: bytearray | None = bytearray()
         self._hashes: dict[BodyKind, BodyHash] = {}
         self._digests: dict[BodyKind, BodyDigest] = {}
@@ -70,11 +71,13 @@ class ArrivingMessage:
         for field in header.all_fields:
             if field.key == b"dkim-signature" and len(self.signatures) < SIGNATURES_MAX:
                 self.signatures.append((field, _read(field)))
-            elif field.key == b"arc-message-signature":
-                self.arc_signatures.append((field, _read_arc(field)))
-        for _, signature in self.signatures + self.arc_signatures[:SIGNATURES_MAX]:
-            if isinstance(signature, Signature) and len(self._hashes) < BODY_KINDS_MAX:
-                self._hashes.setdefault(signature.body_kind, BodyHash(signature.body_kind))
+        self.chain = read_chain(header)
+        kinds = [read.body_kind for _, read in self.signatures if isinstance(read, Signature)]
+        if self.chain is not None and self.chain.sets:
+            kinds.insert(0, self.chain.sets[-1].signature.body_kind)
+        for kind in kinds:
+            if len(self._hashes) < BODY_KINDS_MAX:
+                self._hashes.setdefault(kind, BodyHash(kind))
 
     def _hash(self, octets: bytes) -> None:
         for hashing in self._hashes.values():
@@ -92,12 +95,5 @@ def arrived(message: bytes) -> ArrivingMessage:
 def _read(field: Field) -> Signature | TagError:
     try:
         return parse_signature(field)
-    except TagError as error:
-        return error
-
-
-def _read_arc(field: Field) -> Signature | TagError:
-    try:
-        return read_signature(field, parse_tags(field.folded))
     except TagError as error:
         return error

@@ -8,10 +8,18 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
-from posthouse.authentication.dkim.keys import record_of
 from posthouse.authentication.results import Result
-from tests.authentication.dkim.given import ED25519, MESSAGE, RSA, ZONE, only, signed, verified
-from tests.authentication.dkim.test_with_dkimpy import key_of
+from posthouse.authentication.signatures.keys import record_of
+from tests.authentication.signatures.given import (
+    ED25519,
+    MESSAGE,
+    RSA,
+    ZONE,
+    only,
+    signed,
+    verified,
+)
+from tests.authentication.signatures.test_with_dkimpy import key_of
 
 NAME = "e1._domainkey.example.com"
 RECORD = record_of(ED25519.key)

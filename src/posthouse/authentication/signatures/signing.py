@@ -7,10 +7,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from posthouse.authentication.dkim.body_hash import BodyKind, body_digest
-from posthouse.authentication.dkim.canonical import Form, Forms
-from posthouse.authentication.dkim.keys import PrivateKey, kind_of, sign
-from posthouse.authentication.dkim.signature import signed_octets
+from posthouse.authentication.signatures.body_hash import BodyKind, body_digest
+from posthouse.authentication.signatures.canonical import Form, Forms
+from posthouse.authentication.signatures.keys import PrivateKey, kind_of, sign
+from posthouse.authentication.signatures.signature import signed_octets
 from posthouse.mail.message import Field, HeaderSection, header_end, split_header
 
 LINE_OCTETS: Final = 78  # RFC 5322 §2.1.1

@@ -1,1 +1,0 @@
-"""Signatures of domains on messages (RFC 6376): the core that DKIM and ARC share."""
