@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -96,13 +96,15 @@ class Served:
         return [event for event in found if event["event"] == name]
 
     def wait_for_event(self, name: str, count: int = 1) -> dict[str, object]:
+        self.wait_until(lambda: len(self.events(name)) >= count)
+        return self.events(name)[-1]
+
+    def wait_until(self, true: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 15
-        while time.monotonic() < deadline:
-            found = self.events(name)
-            if len(found) >= count:
-                return found[-1]
+        while not true():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"it never happened; the log: {self.log()[-3000:]}")
             time.sleep(0.05)
-        raise AssertionError(f"no {name} in the log: {self.log()[-3000:]}")
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         if self.process.poll() is None:

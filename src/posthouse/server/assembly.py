@@ -17,6 +17,7 @@ from posthouse.dns.servers import ServerAddress, system_servers
 from posthouse.dns.watched import Watch, WatchedNames
 from posthouse.mail.address import parse_mailbox
 from posthouse.policy.rules import Rules
+from posthouse.server.ground import Ground
 from posthouse.server.housekeeping import Chore, Housekeeping, tidy_spool
 from posthouse.server.incoming import SERVED, Incoming
 from posthouse.server.listeners import BoundListener, bind
@@ -86,7 +87,6 @@ class Server:
         Raises:
             StartError: If the certificate or a password file cannot be used.
         """
-        configuration = loaded.configuration
         self.loaded = loaded
         self.base = base
         self.stores = stores
@@ -94,39 +94,32 @@ class Server:
         self.now = now
         self.log = log
         self._grants: tuple[Grant, ...] = stores.accounts.grants()
-        self.certificates = certificates or self._certificates(configuration)
-        self._resolver = resolver_of(configuration)
-        self.watched = WatchedNames(
-            self._resolver,
-            watches_of(configuration),
-            path=stores.directory / "watched.json",
-            now=now,
-        )
-        self._office = PostOffice(stores.accounts, configuration)
-        self.incoming = Incoming(
-            configuration,
-            self._compile(loaded),
-            stores,
-            self.watched,
-            maildir_of=self.maildir_of,
-            now=now,
-            log=log,
-            tls=self.certificates.context,
-        )
-        self.dispatcher, self._transport = outgoing(
-            configuration, stores, self._resolver, self._office,
-            base=base, maildir_of=self.maildir_of, now=now, log=log,
-        )  # fmt: skip
-        self._housekeeping = Housekeeping(
-            (
-                Chore(GRANTS_SECONDS, self.use_changed_grants),
-                Chore(CERTIFICATE_SECONDS, self.renew_certificate),
-                Chore(SPOOL_SECONDS, self._tidy_spool, blocks=True),
-            ),
-            log,
-        )
+        self.certificates = certificates or self._certificates(loaded.configuration)
+        self._office = PostOffice(stores.accounts, loaded.configuration)
+        self._join_halves(Ground(stores, base, self.maildir_of, now, log))
+        self._housekeeping = Housekeeping(self._chores(), log)
         self._bound: tuple[BoundListener, ...] = ()
         self._servers: list[asyncio.Server] = []
+
+    def _chores(self) -> tuple[Chore, ...]:
+        return (
+            Chore(GRANTS_SECONDS, self.use_changed_grants),
+            Chore(CERTIFICATE_SECONDS, self.renew_certificate),
+            Chore(SPOOL_SECONDS, self._tidy_spool, blocks=True),
+        )
+
+    def _join_halves(self, ground: Ground) -> None:
+        """Build what takes mail and what delivers it; they meet in the spool."""
+        configuration, resolver = self.loaded.configuration, resolver_of(self.loaded.configuration)
+        self.watched = WatchedNames(
+            resolver,
+            watches_of(configuration),
+            path=self.stores.directory / "watched.json",
+            now=self.now,
+        )
+        rules, tls = self._compile(self.loaded), self.certificates.context
+        self.incoming = Incoming(configuration, rules, ground, self.watched, tls)
+        self.dispatcher, self._transport = outgoing(configuration, ground, resolver, self._office)
 
     @property
     def configuration(self) -> Configuration:

@@ -2,10 +2,8 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from pathlib import Path
 from typing import Final
 
 from msgspec.structs import replace
@@ -18,7 +16,7 @@ from posthouse.dns.watched import WatchedNames
 from posthouse.mailbox.maildrop import Maildrop, open_maildrop
 from posthouse.policy.facts import Address
 from posthouse.policy.rules import ListenerRule, Rules
-from posthouse.server.stores import Stores
+from posthouse.server.ground import Ground
 from posthouse.sessions.census import Census
 from posthouse.sessions.counting import Counting
 from posthouse.sessions.gathering import Facts
@@ -32,7 +30,6 @@ from posthouse.sessions.scanning import Check, GtubeCheck, RecipientBudgetCheck
 from posthouse.sessions.smtp import SmtpSession
 from posthouse.sessions.smtp_service import SmtpLimits, SmtpService
 from posthouse.sessions.wording import SiteWords
-from posthouse.telemetry.events import LogEvent
 
 MAILDROP_THREADS: Final = 4
 SERVED: Final = (ServiceName.SMTP, ServiceName.SUBMISSION, ServiceName.POP3)
@@ -41,52 +38,58 @@ SERVED: Final = (ServiceName.SMTP, ServiceName.SUBMISSION, ServiceName.POP3)
 class Incoming:
     """All services that listen; they share one census."""
 
-    def __init__(  # noqa: PLR0913 - each is a thing of its own, named at the only call
+    def __init__(
         self,
         configuration: Configuration,
         rules: Rules,
-        stores: Stores,
+        ground: Ground,
         watched: WatchedNames,
-        *,
-        maildir_of: Callable[[str], Path],
-        now: Callable[[], datetime],
-        log: Callable[[LogEvent], None],
         tls: ssl.SSLContext,
     ) -> None:
-        self._stores = stores
-        self._maildir_of = maildir_of
-        self._now = now
-        self._log = log
+        self._ground = ground
         self._executor = ThreadPoolExecutor(MAILDROP_THREADS, thread_name_prefix="maildrops")
         self.verifier = Verifier(
-            stores.accounts, failures=configuration.limits.failed_sign_ins, now=now
+            ground.stores.accounts,
+            failures=configuration.limits.failed_sign_ins,
+            now=ground.now,
         )
         self.census = Census()
         rule = lost_address_rule(configuration.lost_addresses)
-        self.lost_addresses = LostAddresses(rule, log)
+        self.lost_addresses = LostAddresses(rule, ground.log)
+        self.smtp = self._smtp_service(configuration, rules, watched, tls)
+        self.pop3 = {
+            name: self._pop3_service(configuration, name, tls)
+            for name, listener in configuration.listen.items()
+            if listener.service is ServiceName.POP3
+        }
+
+    def _smtp_service(
+        self,
+        configuration: Configuration,
+        rules: Rules,
+        watched: WatchedNames,
+        tls: ssl.SSLContext,
+    ) -> SmtpService:
+        ground, stores = self._ground, self._ground.stores
         facts = Facts(stores.accounts, stores.pop_sign_ins, watched, self.lost_addresses)
-        self.smtp = SmtpService(
+        site = site_words(configuration)
+        return SmtpService(
             rules=rules,
             facts=facts,
-            recorder=Recorder(stores.cases, log, site_words(configuration), facts.advised),
+            recorder=Recorder(stores.cases, ground.log, site, facts.advised),
             spool=stores.spool,
             verifier=self.verifier,
             counts=Counting(stores.usage, lambda: self.smtp.rules.limits),
             held=self._held_notices(configuration),
             hop=Hop(asyncio.get_running_loop()),
-            now=now,
-            log=log,
+            now=ground.now,
+            log=ground.log,
             tls=tls,
             checks=checks_of(configuration, rules),
             limits=smtp_limits(configuration),
             census=self.census,
             postmaster=configuration.postmaster_mailbox,
         )
-        self.pop3 = {
-            name: self._pop3_service(configuration, name, tls)
-            for name, listener in configuration.listen.items()
-            if listener.service is ServiceName.POP3
-        }
 
     def protocol(self, listener: str) -> asyncio.Protocol:
         """Return the session for a new connection at a listener."""
@@ -123,11 +126,11 @@ class Incoming:
 
     def _held_notices(self, configuration: Configuration) -> HeldNotices:
         return HeldNotices(
-            self._stores.spool,
+            self._ground.stores.spool,
             hostname=configuration.hostname,
             contact=configuration.refusals.contact,
-            log=self._log,
-            now=self._now,
+            log=self._ground.log,
+            now=self._ground.now,
         )
 
     def _pop3_service(
@@ -140,8 +143,8 @@ class Incoming:
             verifier=self.verifier,
             open_maildrop=self._open_maildrop,
             note_sign_in=self._note_sign_in,
-            now=self._now,
-            log=self._log,
+            now=self._ground.now,
+            log=self._ground.log,
             executor=self._executor,
             tls=tls,
             tls_rule=TlsRule(rule.value),
@@ -150,10 +153,10 @@ class Incoming:
         )
 
     def _open_maildrop(self, account: str) -> Maildrop:
-        return open_maildrop(self._maildir_of(account))
+        return open_maildrop(self._ground.maildir_of(account))
 
     def _note_sign_in(self, account: str, address: Address, at: datetime) -> None:
-        self._stores.pop_sign_ins.note(address, account, at)
+        self._ground.stores.pop_sign_ins.note(address, account, at)
 
 
 def site_words(configuration: Configuration) -> SiteWords:

@@ -1,8 +1,6 @@
 """The half that delivers: mailboxes, next hops, reports."""
 
 import random
-from collections.abc import Callable
-from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -20,9 +18,8 @@ from posthouse.delivery.transport import Transport, client_contexts
 from posthouse.dns.exchangers import Ourselves
 from posthouse.dns.resolver import Resolver
 from posthouse.mail.address import Mailbox
-from posthouse.server.stores import Stores
+from posthouse.server.ground import Ground
 from posthouse.server.troubles import EXIT_CONFIGURATION, StartError
-from posthouse.telemetry.events import LogEvent
 
 
 class PostOffice:
@@ -47,22 +44,15 @@ class PostOffice:
         return found if found.known else Resolution(accounts=(str(postmaster.folded),))
 
 
-def outgoing(  # noqa: PLR0913 - each is a thing of its own, named at the only call
-    configuration: Configuration,
-    stores: Stores,
-    resolver: Resolver,
-    office: PostOffice,
-    *,
-    base: Path,
-    maildir_of: Callable[[str], Path],
-    now: Callable[[], datetime],
-    log: Callable[[LogEvent], None],
+def outgoing(
+    configuration: Configuration, ground: Ground, resolver: Resolver, office: PostOffice
 ) -> tuple[Dispatcher, Transport]:
-    """Return what delivers and its connections; `base` is where relative paths count from.
+    """Return what delivers, and its connections.
 
     Raises:
         StartError: If a password file of a smart host cannot be read.
     """
+    spool, log = ground.stores.spool, ground.log
     chance = random.Random()  # noqa: S311 - for the order of hosts, not for secrets
     patience = patience_of(configuration)
     transport = Transport(
@@ -71,26 +61,20 @@ def outgoing(  # noqa: PLR0913 - each is a thing of its own, named at the only c
         client_contexts(),
     )
     attempts = Attempts(
-        stores.spool,
+        spool,
         Ways(
-            local=LocalDelivery(office.resolve, maildir_of, log),
-            capture=CaptureDelivery(stores.directory / "captured", log),
+            local=LocalDelivery(office.resolve, ground.maildir_of, log),
+            capture=CaptureDelivery(ground.stores.directory / "captured", log),
             transport=transport,
         ),
-        Reporter(site_of(configuration), patience, stores.spool.new_id),
+        Reporter(site_of(configuration), patience, spool.new_id),
         patience,
-        now=now,
+        now=ground.now,
         uniform=chance.uniform,
         log=log,
     )
-    dispatcher = Dispatcher(
-        stores.spool,
-        read_routes(configuration, base),
-        attempts,
-        now=now,
-        log=log,
-        width=width_of(configuration),
-    )
+    routes, width = read_routes(configuration, ground.base), width_of(configuration)
+    dispatcher = Dispatcher(spool, routes, attempts, now=ground.now, log=log, width=width)
     return dispatcher, transport
 
 
