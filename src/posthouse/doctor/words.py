@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-_CHUNK: Final = re.compile(r"\s+|[^\W_]+|.", re.DOTALL)
+_CHUNK: Final = re.compile(r"\s+|[^\W_]+|[^\w\s]+|_+")
 _ACCENTS: Final = re.compile("[\u0300-\u036f]")
 _SAME: Final = str.maketrans(
     {
@@ -138,17 +138,17 @@ def index_stems(vocabulary: dict[str, dict[str, str]]) -> StemIndex:
 
 def hear(text: str, index: StemIndex) -> Iterator[Hit]:
     """Yield every concept in folded `text`, in order of place."""
+    known, starts_with = index.get, text.startswith
     for match in _START.finditer(text):
         start = match.start()
-        prefixes = [text[start : start + 3]]
+        stems = known(text[start : start + 3], ())
         if text[start] >= _UNSPACED:
-            prefixes += [text[start : start + 2], text[start]]
-        for prefix in prefixes:
-            for stem, whole, concept in index.get(prefix, ()):
-                if text.startswith(stem, start):
-                    end = start + len(stem)
-                    if not whole or end == len(text) or not _continues(text[end]):
-                        yield Hit(start, end, concept)
+            stems = [*stems, *known(text[start : start + 2], ()), *known(text[start], ())]
+        for stem, whole, concept in stems:
+            if starts_with(stem, start):
+                end = start + len(stem)
+                if not whole or end == len(text) or not _continues(text[end]):
+                    yield Hit(start, end, concept)
 
 
 def _continues(character: str) -> bool:
