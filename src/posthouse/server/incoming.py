@@ -56,6 +56,13 @@ class Incoming:
         self.census = Census()
         rule = lost_address_rule(configuration.lost_addresses)
         self.lost_addresses = LostAddresses(rule, ground.log)
+        self._held = HeldNotices(
+            ground.stores.spool,
+            hostname=configuration.hostname,
+            contact=configuration.refusals.contact,
+            log=ground.log,
+            now=ground.now,
+        )
         self.smtp = self._smtp_service(configuration, rules, watched, tls)
         self.pop3 = {
             name: self._pop3_service(configuration, name, tls)
@@ -80,7 +87,7 @@ class Incoming:
             spool=stores.spool,
             verifier=self.verifier,
             counts=Counting(stores.usage, lambda: self.smtp.rules.limits),
-            held=self._held_notices(configuration),
+            held=self._held,
             hop=Hop(asyncio.get_running_loop()),
             now=ground.now,
             log=ground.log,
@@ -107,7 +114,7 @@ class Incoming:
         self.smtp.recorder.site = site_words(configuration)
         self.smtp.checks = checks_of(configuration, rules)
         self.smtp.limits = smtp_limits(configuration)
-        self.smtp.held = self._held_notices(configuration)
+        self._held.contact = configuration.refusals.contact
         self.smtp.postmaster = configuration.postmaster_mailbox
         self.verifier.lockout.budget = configuration.limits.failed_sign_ins
         for service in self.pop3.values():
@@ -123,15 +130,6 @@ class Incoming:
         """End the threads."""
         self.verifier.close()
         self._executor.shutdown(wait=True, cancel_futures=True)
-
-    def _held_notices(self, configuration: Configuration) -> HeldNotices:
-        return HeldNotices(
-            self._ground.stores.spool,
-            hostname=configuration.hostname,
-            contact=configuration.refusals.contact,
-            log=self._ground.log,
-            now=self._ground.now,
-        )
 
     def _pop3_service(
         self, configuration: Configuration, name: str, tls: ssl.SSLContext

@@ -23,7 +23,11 @@ SENDERS_MAX: Final = 10_000  # remembered; the oldest is forgotten first
 
 
 class HeldNotices:
-    """Makes a report for held mail and spools it."""
+    """Makes a report for held mail and spools it.
+
+    Attributes:
+        contact: How people reach the administrators; a reload may change it.
+    """
 
     def __init__(
         self,
@@ -36,7 +40,7 @@ class HeldNotices:
     ) -> None:
         self._spool = spool
         self._hostname = hostname
-        self._contact = contact
+        self.contact = contact
         self._log = log
         self._now = now
         self._told: OrderedDict[str, datetime] = OrderedDict()
@@ -108,6 +112,6 @@ class HeldNotices:
             unique=report_id,
             now=self._now(),
             queue_id=message_id,
-            contact=self._contact,
+            contact=self.contact,
             held_because=f"{meaning} (reason {decision.reason}, case {case})",
         )
