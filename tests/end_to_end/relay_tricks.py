@@ -24,7 +24,7 @@ ROUTED = (
     f"{T}%40{X}@{L}", f"{T}+{T}={X}@{L}", f"{T}={X}@{L}", f"bounce-{T}={X}@{L}",
     f"SRS0=HHH=TT={X}={T}@{L}", f"SRS1=HHH={R}==HHH=TT={X}={T}@{L}", f"SRS0+HHH=TT={X}={T}@{L}",
     f"prvs=1234abcdef={T}@{L}", f"prvs={T}/1234abcdef@{L}", f"=?utf-8?q?{T}=40{X}?=@{L}",
-    f"{T}@=?utf-8?q?{X}?=", f"{T}@xn--{L}", f"{T}@рroseware.com", f"{T}@proseware。com.{X}",
+    f"{T}@=?utf-8?q?{X}?=", f"{T}@xn--{L}", f"{T}@\u0440roseware.com", f"{T}@proseware。com.{X}",
     f'"{T}@{X}\\"@{L}', f'"{T}"@{X}', f'"{T}@{X}" <ann@{L}>', f"{T}@{X} ORCPT=rfc822;ann@{L}",
     f"{T}@0x7f.1", f"{T}@2130706433", f"{T}@127.0.0.1", f"{T}@[127.0.0.1]", f"{T}@[0.0.0.0]",
     f"{T}@[IPv6:::1]", f"{T}@[IPv6:fe80::1%lo]", f"{T}@localhost", f"{T}@{'a' * 300}.{L}",
@@ -39,7 +39,8 @@ SENDERS = (
     "", f"{F}@{X}", f"{T}@{X}", f"{F}@{R}", f"{F}@{I}", F, f"{F}@localhost", f"ann@{L}", f"ANN@{L}",
     f"nosuch@{L}", f"postmaster@{L}", "postmaster", f"{L}!{F}", f"{X}!{F}", f"ann@{L}.",
     f"SRS0=HHH=TT={L}=ann@{X}", f"prvs=1234abcdef=ann@{L}", f"ann%{L}@{X}", f"@{R}:ann@{L}",
-    f"ann@[IPv6:::1]", f"ann@sub.{L}", f"ann+tag@{L}", f"ann@{PASSED}", f'"ann@{L}"', f"scanner@{L}",
+    "ann@[IPv6:::1]", f"ann@sub.{L}", f"ann+tag@{L}", f"ann@{PASSED}", f'"ann@{L}"',
+    f"scanner@{L}",
 )  # fmt: skip
 # Commands that are odd by themselves: what stands behind MAIL and RCPT, brackets included.
 ODD = (

@@ -91,9 +91,7 @@ def test_swaks_gets_no_auth_without_tls(server: Server) -> None:
 
 @needs("curl")
 @pytest.mark.parametrize(("scheme", "listener"), [("smtp", "submission"), ("smtps", "submissions")])
-def test_curl_sends(
-    server: Server, sink: Sink, scheme: str, listener: str, tmp_path: Path
-) -> None:
+def test_curl_sends(server: Server, sink: Sink, scheme: str, listener: str, tmp_path: Path) -> None:
     host, port = server.place(listener)
     mail = tmp_path / "mail"
     mail.write_bytes((MESSAGE % f"curl-{scheme}").replace("\n", "\r\n").encode())
@@ -216,7 +214,14 @@ def test_openssl_agrees_on_modern_tls(
     host, port = server.place(listener)
     begin = ("-starttls", start) if start else ()
     code, printed = run(
-        "openssl", "s_client", "-connect", f"{host}:{port}", *begin, "-crlf", "-ign_eof", given="QUIT\n"
+        "openssl",
+        "s_client",
+        "-connect",
+        f"{host}:{port}",
+        *begin,
+        "-crlf",
+        "-ign_eof",
+        given="QUIT\n",
     )
     assert code == 0, printed
     assert "TLSv1.3" in printed
@@ -242,4 +247,6 @@ def test_nmap_finds_no_open_relay(server: Server) -> None:
     )  # fmt: skip
     assert code == 0, printed
     assert "smtp-open-relay" in printed
-    assert "isn't an open relay" in printed or "doesn't seem to be an open relay" in printed, printed
+    assert "isn't an open relay" in printed or "doesn't seem to be an open relay" in printed, (
+        printed
+    )

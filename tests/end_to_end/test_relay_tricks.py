@@ -295,7 +295,10 @@ def test_python_s_own_client_is_told_why(server: Server) -> None:
     assert (sent.accepted, sent.code) == (False, 550)
     assert "[not-recognised] case " in sent.reply
     account = Account(ANN.name, "wrong-password")
-    with pytest.raises(smtplib.SMTPAuthenticationError), smtplib.SMTP_SSL(
-        *server.place("submissions"), context=trusting_context(), timeout=10
-    ) as client:
+    with (
+        pytest.raises(smtplib.SMTPAuthenticationError),
+        smtplib.SMTP_SSL(
+            *server.place("submissions"), context=trusting_context(), timeout=10
+        ) as client,
+    ):
         client.login(account.name, account.password)
