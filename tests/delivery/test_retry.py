@@ -53,8 +53,20 @@ def test_a_message_is_tried_often_enough_and_then_given_up(chance: list[float]) 
 
 
 def test_the_first_pauses_double_from_a_quarter_of_an_hour() -> None:
-    pauses = [next_attempt(NOON, NOON, n, PATIENCE, spread=0.0) for n in (1, 2, 3, 6, 7)]
+    patience = Patience(tell_sender_after=timedelta(days=1))
+    pauses = [next_attempt(NOON, NOON, n, patience, spread=0.0) for n in (1, 2, 3, 6, 7)]
     assert [(due - NOON).total_seconds() / 60 for due in pauses if due] == [15, 30, 60, 480, 480]
+
+
+@given(st.lists(spreads, min_size=10, max_size=10))
+def test_an_attempt_is_due_at_the_moment_the_sender_is_to_be_told(chance: list[float]) -> None:
+    at, due_at = NOON, []
+    for tries, spread in enumerate(chance, 1):
+        due = next_attempt(NOON, at, tries, PATIENCE, spread=spread)
+        assert due is not None
+        due_at.append(due)
+        at = due
+    assert NOON + PATIENCE.tell_sender_after in due_at
 
 
 def test_the_sender_is_told_after_four_hours() -> None:

@@ -32,8 +32,8 @@ def next_attempt(
     """Return when to try next, or None when the message has expired.
 
     The pause doubles up to the longest and is then varied by `spread`, so that messages which were
-    deferred together do not come back together. The last attempt is made when the message expires,
-    not a long pause earlier.
+    deferred together do not come back together. One attempt is made when the sender is to be told
+    of the delay, and the last when the message expires, not a long pause earlier or later.
 
     Args:
         accepted: When we took responsibility. All times carry a zone.
@@ -52,7 +52,8 @@ def next_attempt(
         return None
     doublings = min(attempts - 1, 30)
     pause = min(patience.first_pause * (1 << doublings), patience.longest_pause) * (1 + spread)
-    return min(last + pause, expires)
+    warns = accepted + patience.tell_sender_after
+    return min(last + pause, expires, warns if last < warns else expires)
 
 
 def should_tell_sender(accepted: datetime, now: datetime, patience: Patience) -> bool:
