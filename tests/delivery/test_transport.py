@@ -529,8 +529,10 @@ async def test_a_host_that_hangs_up_in_a_large_content_defers(transport_to: Make
 
     server = await asyncio.start_server(leave_early, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    outcomes = await transport_to(port).deliver(BY_MX, work(), content(large))
-    server.close()
+    try:
+        outcomes = await transport_to(port).deliver(BY_MX, work(), content(large))
+    finally:
+        server.close()
     assert isinstance(outcomes[0], Deferred | Failed)
 
 

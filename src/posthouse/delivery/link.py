@@ -123,7 +123,7 @@ class Link:
         if self._closed or self._writer.is_closing():
             self.close()
             return
-        with suppress(LinkError):
+        with suppress(LinkError, RuntimeError):
             octets = self._encrypted(octets)
             if self._tls is not None:
                 self._tls.close()
@@ -184,6 +184,8 @@ async def _in_words(what: str) -> AsyncIterator[None]:
         yield
     except TimeoutError:
         raise LinkError(f"{what}: no answer in time") from None
+    except RuntimeError as error:  # how uvloop says that the transport is closed already
+        raise LinkError(f"{what}: it is closed") from error
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error) or "it was cut off"
         raise LinkError(f"{what}: {reason.lower()}") from error
