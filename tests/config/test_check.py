@@ -51,6 +51,7 @@ def test_a_sane_file_has_no_findings() -> None:
                    'proxied_from = ["192.0.2.9"]')),
         (["C064"], '[domains."b.example"]\ndeliver_via = "smtp://mail.example.com"'),
         (["C065"], '[domains."b.example"]\ncatch_all = "x@else.example"'),
+        (["C067"], '[authentication]\nforwards_as = "else.example"'),
         (["W101"], SIGNED_IN + SIGNED_IN + "until = 2026-06-24"),
         (["W102"], SIGNED_IN + SIGNED_IN + "until = 2026-06-25"),
         (["W102"], SIGNED_IN + SIGNED_IN + "until = 2026-07-02T11:00:00"),

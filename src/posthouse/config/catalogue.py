@@ -67,6 +67,7 @@ CODES: Final = {
     "deliver-via-self": "C064",
     "catch-all-foreign": "C065",
     "postmaster-foreign": "C066",
+    "forwards-as-foreign": "C067",
     # tests as data, `policy_tests.py`
     "policy-test": "C070",
     "ended": "W101",
@@ -152,6 +153,8 @@ EXPLANATIONS: Final = {
     "C064": "deliver_via leads back to this server: mail would run in circles.",
     "C065": "A catch_all is a mailbox here; mail for other servers is forwarded by an alias.",
     "C066": "Mail to postmaster must be kept here, so that it can be read when nothing else works.",
+    "C067": "Reports about forwarded mail come back to forwards_as, so it must be one of our own"
+    " domains whose mail is kept here.",
     "C070": "A [[test]] says what the rules must decide, and they decide otherwise. Either the"
     " rules are wrong or the expectation is; the server does not start before they agree.",
     "W101": "The entry has closed itself; it can be taken out of the file.",

@@ -40,6 +40,7 @@ def check(configuration: Configuration, spans: Spans, now: datetime) -> list[Dia
         *check_width(configuration, spans, now),
         *_identity(configuration, spans),
         *_outbound(configuration, spans),
+        *_authentication(configuration, spans),
         *_screening(configuration, spans),
         *_tests(configuration, spans),
     ]
@@ -129,6 +130,17 @@ def _outbound(configuration: Configuration, spans: Spans) -> Iterator[Diagnostic
                 place = spans.value(("outbound", "route", number, "to", position))
                 words = f'write deliver_via in [domains."{destination}"]'
                 yield finding("route-unused", message, place, words)
+
+
+def _authentication(configuration: Configuration, spans: Spans) -> Iterator[Diagnostic]:
+    name = configuration.authentication.forwards_as
+    domain = configuration.domains.get(name) if name else None
+    if name and (domain is None or domain.deliver_via):
+        kept_here = [each for each, it in configuration.domains.items() if not it.deliver_via]
+        message = f"mail for {name} is not kept here, so reports would be lost"
+        place = spans.value(("authentication", "forwards_as"))
+        words = f"use one of {', '.join(kept_here[:5])}" if kept_here else "add a domain"
+        yield finding("forwards-as-foreign", message, place, words)
 
 
 def _screening(configuration: Configuration, spans: Spans) -> Iterator[Diagnostic]:

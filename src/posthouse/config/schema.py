@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from posthouse.config.schema_authentication import Authentication
 from posthouse.config.schema_doors import (
     AnyDoor,
     Door,
@@ -63,6 +64,7 @@ __all__ = [
     "AccountBudgets",
     "AddressBudgets",
     "AnyDoor",
+    "Authentication",
     "Configuration",
     "Dns",
     "Domain",
@@ -133,6 +135,9 @@ class Configuration(Section):
     identity: Annotated[Identity, meaning("Who may write as whom.")] = Identity.model_validate({})
     refusals: Annotated[Refusals, meaning("What we say when we refuse.")] = Refusals()
     outbound: Annotated[Outbound, meaning("Where mail goes out.")] = Outbound()
+    authentication: Annotated[Authentication, meaning("Being believed, and whom to believe.")] = (
+        Authentication()
+    )
     dns: Annotated[Dns, meaning("Who answers our DNS questions.")] = Dns()
     limits: Annotated[Limits, meaning("How much.")] = Limits()
     screening: Annotated[
@@ -146,6 +151,12 @@ class Configuration(Section):
         meaning("Questions with the answers they must have; a file that fails them is refused."),
     ] = ()
     shadow: Annotated[Shadow, meaning("Another configuration, tried beside this one.")] = Shadow()
+
+    @property
+    def forwarding_domain(self) -> str:
+        """Domain of rewritten reverse-paths and of seals; "" if nothing can be rewritten."""
+        kept_here = (name for name, domain in self.domains.items() if not domain.deliver_via)
+        return self.authentication.forwards_as or next(kept_here, "")
 
     @property
     def postmaster_mailbox(self) -> Mailbox:
