@@ -10,7 +10,8 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from msgspec import Struct
 
 from posthouse.accounts import schemes
-from posthouse.accounts.store import AccountError, AccountStore
+from posthouse.accounts.store import AccountError, AccountRecord, AccountStore
+from posthouse.mail.address import Mailbox
 from posthouse.protocol import scram
 from posthouse.protocol.saslprep import SaslprepError, saslprep
 
@@ -116,6 +117,43 @@ def secrets_of(store: AccountStore, account: str, text: str, *, generated: bool)
     """
     hashed = hash_generated(text) if generated else hash_password(text)
     return Secrets(hashed, scram_text(prepare(text), account, store.salt_key()))
+
+
+def add_account(store: AccountStore, mailbox: Mailbox, text: str) -> AccountRecord:
+    """Add an account with a password for every mechanism.
+
+    Raises:
+        AccountError: If the name is taken, or the password is not fit for one.
+    """
+    kept = secrets_of(store, str(mailbox.folded), text, generated=False)
+    return store.add(mailbox, kept.hash, scram=kept.scram)
+
+
+def change_password(store: AccountStore, name: str, text: str) -> None:
+    """Give an account another password for every mechanism.
+
+    Raises:
+        AccountError: If there is no such account, or the password is not fit for one.
+    """
+    kept = secrets_of(store, _own_name(store, name), text, generated=False)
+    store.set_password(name, kept.hash, scram=kept.scram)
+
+
+def make_submission_password(store: AccountStore, name: str, label: str) -> str:
+    """Add a generated password for sending and return it: it can never be read again.
+
+    Raises:
+        AccountError: If there is no such account, or the label is empty or taken.
+    """
+    text = generate_password()
+    kept = secrets_of(store, _own_name(store, name), text, generated=True)
+    store.add_submission_password(name, label, kept.hash, scram=kept.scram)
+    return text
+
+
+def _own_name(store: AccountStore, name: str) -> str:
+    """The name of an account however it is spelled; a disabled one has it too."""
+    return next((it.account for it in store.credentials(name)), name)
 
 
 def scram_text(prepared: str, account: str, salt_key: bytes) -> str:

@@ -4,7 +4,12 @@ import sys
 
 import click
 
-from posthouse.accounts.passwords import generate_password, hash_generated, hash_password
+from posthouse.accounts.passwords import (
+    add_account,
+    change_password,
+    generate_password,
+    make_submission_password,
+)
 from posthouse.accounts.store import CredentialKind
 from posthouse.cli.exits import Exit, Failure
 from posthouse.cli.installation import Installation, current_options, open_installation
@@ -64,7 +69,7 @@ def add(address: str, *, generate: bool) -> None:
     mailbox = _local_mailbox(address, installation)
     password = _new_password(generate=generate)
     with installation.accounts() as store:
-        record = store.add(mailbox, hash_password(password))
+        record = add_account(store, mailbox, password)
     _tell_password(record.name, "account", password, generated=generate)
 
 
@@ -77,7 +82,7 @@ def passwd(address: str, *, generate: bool) -> None:
     installation = open_installation(current_options())
     password = _new_password(generate=generate)
     with installation.accounts() as store:
-        store.set_password(_mailbox_text(address), hash_password(password))
+        change_password(store, _mailbox_text(address), password)
     _tell_password(address, "account", password, generated=generate)
 
 
@@ -124,9 +129,8 @@ def app_password() -> None:
 def add_submission_password(address: str, label: str) -> None:
     """Make a submission password for ADDRESS, called LABEL (phone, printer), and print it once."""
     installation = open_installation(current_options())
-    password = generate_password()
     with installation.accounts() as store:
-        store.add_submission_password(_mailbox_text(address), label, hash_generated(password))
+        password = make_submission_password(store, _mailbox_text(address), label)
     _tell_password(address, label, password, generated=True)
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import click
 
-from posthouse.accounts.passwords import generate_password, hash_password
+from posthouse.accounts.passwords import add_account, change_password, generate_password
 from posthouse.cli.exits import Exit, Failure
 from posthouse.cli.explain import print_case
 from posthouse.cli.init import write_file
@@ -130,9 +130,9 @@ def _people(installation: Installation, domain: str) -> tuple[Account, Account]:
                 continue
             known[name] = generate_password()
             if name in there:
-                store.set_password(name, hash_password(known[name]))
+                change_password(store, name, known[name])
             else:
-                store.add(parse_mailbox(name), hash_password(known[name]))
+                add_account(store, parse_mailbox(name), known[name])
     kept.touch(mode=0o600)
     kept.write_text("".join(f"{name} {password}\n" for name, password in sorted(known.items())))
     return Account(names[0], known[names[0]]), Account(names[1], known[names[1]])

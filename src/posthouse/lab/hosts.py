@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from posthouse.accounts.passwords import hash_password
+from posthouse.accounts.passwords import add_account
 from posthouse.accounts.sqlite import SqliteAccountStore
 from posthouse.lab.clients import Account
 from posthouse.mail.address import parse_mailbox
@@ -53,7 +53,7 @@ class Host:
         """Add an account; the server sees it at once."""
         store = SqliteAccountStore(self._storage / "accounts.db")
         try:
-            store.add(parse_mailbox(account.name), hash_password(account.password))
+            add_account(store, parse_mailbox(account.name), account.password)
         finally:
             store.close()
 
