@@ -1,7 +1,7 @@
 """From a decision to its reply, its case and its line in the log: all three tell the same."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -13,7 +13,6 @@ from posthouse.policy.facts import Request
 from posthouse.policy.rules import Rules
 from posthouse.sessions.wording import Particulars, SiteWords, reply_to
 from posthouse.telemetry.case import Case, case_of
-from posthouse.telemetry.cases import CaseStore
 from posthouse.telemetry.events import Decided, LogEvent, Refused
 
 KINDS_MAX: Final = 10_000  # of refusals remembered, by client and reason
@@ -31,6 +30,18 @@ class Recorded(Struct, frozen=True):
     reply: Reply
 
 
+class CaseKeeper(Protocol):
+    """Keeps decisions; never waits, never fails."""
+
+    def new_id(self, client: str = "", reason: str = "") -> str:
+        """Return the id for the next case, or of one that stands for its kind."""
+        ...
+
+    def record(self, case: Case) -> None:
+        """Keep a case."""
+        ...
+
+
 class Recorder:
     """Records every decision of a server.
 
@@ -40,7 +51,7 @@ class Recorder:
 
     def __init__(
         self,
-        cases: CaseStore,
+        cases: CaseKeeper,
         log: Callable[[LogEvent], None],
         site: SiteWords,
         advised: Callable[[Request], Request],

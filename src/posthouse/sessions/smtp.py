@@ -137,6 +137,11 @@ class SmtpSession(StreamProtocol):
     # ---------------------------------------------------------------- what the server tells
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether an answer is being made elsewhere: a commit, a password."""
+        return self._waiting
+
+    @property
     def is_busy(self) -> bool:
         """Whether a mail transaction or a sign-in is in progress."""
         return self._waiting or self._mail.transaction is not None

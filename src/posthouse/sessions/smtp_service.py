@@ -21,7 +21,8 @@ from posthouse.sessions.recording import Recorder
 from posthouse.sessions.scanning import Check
 from posthouse.sessions.sign_in import Verifier
 from posthouse.sessions.transaction import Transaction
-from posthouse.spool.spool import Spool
+from posthouse.spool.intake import Intake
+from posthouse.spool.records import StorageError
 from posthouse.telemetry.events import LogEvent
 
 SIGN_IN_FAILURES_MAX: Final = 5
@@ -46,6 +47,23 @@ class SmtpLimits(Struct, frozen=True):
     refusals_max: int = 100
     contents_max: int = 1000
     core: SessionLimits = SessionLimits()
+
+
+class Reception(Protocol):
+    """The part of the spool that takes mail."""
+
+    @property
+    def trouble(self) -> StorageError | None:
+        """Why no mail can be taken; None while all is well."""
+        ...
+
+    def new_id(self) -> str:
+        """Return the id for a message."""
+        ...
+
+    def open_intake(self) -> Intake:
+        """Begin to take a message."""
+        ...
 
 
 class Counts(Protocol):
@@ -110,7 +128,7 @@ class SmtpService(Struct, eq=False):
     rules: Rules
     facts: Facts
     recorder: Recorder
-    spool: Spool
+    spool: Reception
     verifier: Verifier
     counts: Counts
     held: TellHeld

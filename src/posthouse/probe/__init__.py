@@ -1,0 +1,1 @@
+"""Tests from outside: what a stranger may do, tried as strangers do it."""
