@@ -23,7 +23,7 @@ from tests.end_to_end.server import (
     running,
 )
 from tests.end_to_end.sinks import Sink, sinking
-from tests.end_to_end.talking import Answer, Talk, signed_in
+from tests.end_to_end.talking import TRUSTING, Answer, Talk, signed_in
 
 pytestmark = pytest.mark.slow
 STRANGER = "stranger@adatum.com"
@@ -124,7 +124,7 @@ def test_no_name_in_ehlo_relays(server: Server, sink: Sink, hello: str) -> None:
         b"PROXY TCP4 192.0.2.1 127.0.0.1 4242 25\r\n",
         b"PROXY TCP6 ::ffff:192.0.2.1 ::1 4242 25\r\n",
         b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x01\x7f\x00\x00\x01\x10\x92\x00\x19",
-        b"EHLO a.example\r\nXCLIENT ADDR=192.0.2.1 NAME=trusted.example LOGIN=ann@proseware.com\r\n",
+        b"EHLO a.example\r\nXCLIENT ADDR=192.0.2.1 NAME=a.example LOGIN=ann@proseware.com\r\n",
         b"EHLO a.example\r\nXFORWARD ADDR=192.0.2.1\r\n",
         b"POST / HTTP/1.1\r\nHost: mail.proseware.com\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n",
     ],
@@ -238,13 +238,13 @@ def test_a_false_end_of_content_smuggles_nothing(server: Server, sink: Sink, end
 
 def fetch_as(server: Server, *commands: str, place: str) -> list[str]:
     """Say something to POP3 with TLS; return the answers."""
-    with socket.create_connection(server.place("pop3s"), 10, (place, 0)) as plain:
-        with trusting_context().wrap_socket(plain) as stream, stream.makefile("rwb") as lines:
-            answers = [lines.readline().decode()]
-            for command in commands:
-                lines.write(f"{command}\r\n".encode())
-                lines.flush()
-                answers.append(lines.readline().decode())
+    plain = socket.create_connection(server.place("pop3s"), 10, (place, 0))
+    with TRUSTING.wrap_socket(plain) as stream, stream.makefile("rwb") as lines:
+        answers = [lines.readline().decode()]
+        for command in commands:
+            lines.write(f"{command}\r\n".encode())
+            lines.flush()
+            answers.append(lines.readline().decode())
     return answers
 
 
