@@ -140,11 +140,10 @@ def add_submission_password(address: str, label: str) -> None:
 def list_submission_passwords(address: str) -> None:
     """List the submission passwords of ADDRESS; never the passwords themselves."""
     with open_installation(current_options()).accounts() as store:
-        found = [
-            it
-            for it in store.credentials(_mailbox_text(address))
-            if it.kind is CredentialKind.SUBMISSION
-        ]
+        credentials = store.credentials(_mailbox_text(address))
+    if not credentials:
+        raise Failure(f"there is no account {address!a}: `posthouse account list` shows them")
+    found = [it for it in credentials if it.kind is CredentialKind.SUBMISSION]
     if current_options().json:
         rows = [
             {"label": it.name, "created": it.created, "last_used": it.last_used} for it in found

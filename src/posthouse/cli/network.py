@@ -85,7 +85,7 @@ def add(networks: str, span: str | None, until: str | None, name: str, because: 
 def remove(which: str) -> None:
     """Take a grant back, by its number or its network; takes effect at the next mail."""
     with open_installation(current_options()).accounts() as store:
-        named = [it for it in store.grants() if which in (str(it.id), *it.networks)]
+        named = [it for it in store.grants() if _is_meant(which, it)]
         current = [it for it in named if not it.ended(now())] or named
         if not current:
             raise Failure(
@@ -122,6 +122,16 @@ def who(address: str) -> int:
     else:
         say(f"{asked} is in no network that may relay")
     return Exit.DONE if any(not entry.ended for entry in found) else Exit.NO
+
+
+def _is_meant(which: str, grant: Grant) -> bool:
+    """By number, as it was listed, or as the same addresses written differently."""
+    if which in (str(grant.id), *grant.networks):
+        return True
+    try:
+        return parse_networks(which) in [parse_networks(text) for text in grant.networks]
+    except NetworkError:
+        return False
 
 
 def _entries(installation: Installation) -> list[Entry]:
