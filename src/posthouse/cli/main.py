@@ -36,6 +36,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "import": ("importing", "import_accounts"),
     "network": ("network", "network"),
     "queue": ("queue", "queue"),
+    "dns": ("dns", "dns"),
+    "dkim": ("dkim", "dkim"),
     "doctor": ("doctor", "doctor"),
     "demo": ("demo", "demo"),
 }
