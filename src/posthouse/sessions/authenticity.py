@@ -5,8 +5,9 @@ cannot be found out in time is told as a temporary error.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final, TypeVar
 
 from msgspec import Struct
@@ -101,14 +102,15 @@ async def authenticity_of(message: ArrivingMessage, asked: Asked, look_up: LookU
     late = (Verified(Result.TEMPERROR, TOO_SLOW),) if message.signatures else ()
     spf, signatures, arc = await asyncio.gather(
         _in_time(
-            check_sender(asked.sender, look_up, asked.hostname), Spf(Result.TEMPERROR, TOO_SLOW)
+            partial(check_sender, asked.sender, look_up, asked.hostname),
+            Spf(Result.TEMPERROR, TOO_SLOW),
         ),
-        _in_time(verify_message(message, texts, asked.at), late),
-        _in_time(verify_chain(message, texts), Arc(Result.TEMPERROR, TOO_SLOW)),
+        _in_time(partial(verify_message, message, texts, asked.at), late),
+        _in_time(partial(verify_chain, message, texts), Arc(Result.TEMPERROR, TOO_SLOW)),
     )
     author = author_domain(message.header)
     dmarc = await _in_time(
-        evaluate(author, spf, signatures, look_up),
+        partial(evaluate, author, spf, signatures, look_up),
         Dmarc(Result.TEMPERROR, TOO_SLOW, author_domain=author),
     )
     findings = tuple(_findings(asked.sender, spf, signatures, arc, dmarc))
@@ -124,10 +126,10 @@ def author_domain(header: HeaderSection) -> str:
     return domains.pop() if len(domains) == 1 and writers.from_fields == 1 else ""
 
 
-async def _in_time(finding: Coroutine[None, None, Found], late: Found) -> Found:
+async def _in_time(finding: Callable[[], Awaitable[Found]], late: Found) -> Found:
     try:
         async with asyncio.timeout(SECONDS_MAX):
-            return await finding
+            return await finding()
     except TimeoutError:
         return late
 
