@@ -16,7 +16,7 @@ from tests.doctor.sayings import FILLINGS, said
 
 KNOWLEDGE = shipped()
 # Marks such as "HL:ICC" and "CXBL" mean nothing by themselves: only the catalogue can know them.
-OPAQUE = re.compile(r"(?:#AUTH|HL|MI|RP|WM|DT|SC|DY|RTR|CX)[:-]?[A-Z0-9]+$")
+OPAQUE = re.compile(r"[A-Z]{2,5}[:#-]?[A-Z0-9]+$")
 TELLING = [e for e in KNOWLEDGE.entries if e.cause not in {"wrapper", "unknown"}]
 
 

@@ -209,7 +209,8 @@ def _by_words(clause: Clause, hits: list[Hit], starting: dict[str, list[Rule]]) 
         for rule in starting.get(concept, ()):
             if rule.none.isdisjoint(heard) and all(it in heard for it in rule.all):
                 what = "+".join(rule.all)
-                signs.append(Sign(rule.cause, "words", what, rule.weight, hit.start, hit.end))
+                kind = "code" if ":" in concept else "words"
+                signs.append(Sign(rule.cause, kind, what, rule.weight, hit.start, hit.end))
     return signs
 
 
