@@ -99,7 +99,9 @@ class Examiner:
 async def authenticity_of(message: ArrivingMessage, asked: Asked, look_up: LookUp) -> Authenticity:
     """Return what SPF, DKIM, ARC and DMARC say of a message that has come."""
     texts = texts_by(look_up)
-    late = (Verified(Result.TEMPERROR, TOO_SLOW),) if message.signatures else ()
+    late: tuple[Verified, ...] = ()
+    if message.signatures:
+        late = (Verified(Result.TEMPERROR, TOO_SLOW),)
     spf, signatures, arc = await asyncio.gather(
         _in_time(
             partial(check_sender, asked.sender, look_up, asked.hostname),
