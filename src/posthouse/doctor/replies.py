@@ -28,8 +28,8 @@ _LEADS: Final = re.compile(
     r"(?:^|[:;\[('\"<>=|*,]|\b(?:error|code|returned|said|responded|response|reply|server|smtp"
     r"|status|got|with|fehler|erreur|hata|ошибка|код|after|replied|says|errore|erro|codigo|fel"
     r"|blad|chyba|hiba|virhe|fout|ответ|saying|answered|by|message|is|was|host|esmtp|kod|kode"
-    r"|fejl|feil|eroare|code:|err|reject|an|a|the|received|permanent|exception|of|un|une|een"
-    r"|ein|num|no|nr|lo|et|und|meldung|texte|text|answer|and|to|from|dsn)"
+    r"|fejl|feil|eroare|code:|err|reject|an|a|the|received|permanent|exception"
+    r"|meldung|texte|text|answer|dsn)"
     r"|[\u0590-\uffff])[\s:#]*-?$"
 )
 # What a mail program adds behind the reply it quotes.

@@ -142,8 +142,10 @@ def hear(text: str, index: StemIndex) -> Iterator[Hit]:
     for match in _START.finditer(text):
         start = match.start()
         stems = known(text[start : start + 3], ())
-        if text[start] >= _UNSPACED:
-            stems = [*stems, *known(text[start : start + 2], ()), *known(text[start], ())]
+        if start + 2 < len(text) and (short := known(text[start : start + 2])):
+            stems = [*stems, *short]
+        if text[start] >= _UNSPACED and start + 1 < len(text):
+            stems = [*stems, *known(text[start], ())]
         for stem, whole, concept in stems:
             if starts_with(stem, start):
                 end = start + len(stem)
