@@ -99,7 +99,8 @@ class CaseStore:
                 self.dropped += 1
             else:
                 self._pending[case.id] = case
-        self._something.set()
+        if not self._something.is_set():
+            self._something.set()
 
     def find(self, case_id: str) -> Case | None:
         """Return the case of an id, as a person may have typed it; None if unknown or expired.

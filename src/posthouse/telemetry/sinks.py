@@ -23,6 +23,7 @@ from posthouse.telemetry.events import EventsDropped, Level, LogEvent
 WAITING_MAX: Final = 10_000  # events; what comes on top is dropped, and counted
 WRITTEN_AT_ONCE: Final = 500
 CLOSE_SECONDS: Final = 2.0  # for a reader of our log that does not read
+GATHER_SECONDS: Final = 0.05  # waking the thread for every event would cost more than writing it
 _RANK: Final = {level: rank for rank, level in enumerate(Level)}
 
 Moment = tuple[datetime, LogEvent]
@@ -58,7 +59,7 @@ class Log:
         self._waiting: deque[Moment] = deque()
         self._untold = 0  # dropped since the last line about it
         self._something = threading.Event()
-        self._closing = False
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="log", daemon=True)
         self._thread.start()
 
@@ -70,7 +71,8 @@ class Log:
             self._drop(1)
             return
         self._waiting.append((self._now(), event))
-        self._something.set()
+        if not self._something.is_set():
+            self._something.set()
 
     def wants(self, level: Level) -> bool:
         """Whether an event of this level would be written: spares making it."""
@@ -78,22 +80,23 @@ class Log:
 
     def close(self) -> None:
         """Write what waits. A sink that does not take it is left after two seconds."""
-        self._closing = True
+        self._closing.set()
         self._something.set()
         self._thread.join(CLOSE_SECONDS)
         if not self._thread.is_alive():
             self._sink.close()
 
     def _write_all(self) -> None:
-        while not self._closing or self._waiting:
+        while not self._closing.is_set() or self._waiting:
             self._something.wait()
+            self._closing.wait(GATHER_SECONDS)
             self._something.clear()
             while batch := self._take():
                 try:
                     self._sink.write(batch)
                 except (OSError, ValueError):  # disk full, reader gone, stream closed: mail goes on
                     self._drop(len(batch))
-                    if self._closing:
+                    if self._closing.is_set():
                         return
 
     def _take(self) -> list[Moment]:
@@ -181,6 +184,10 @@ class FileSink:
 
 def json_line(at: datetime, event: LogEvent) -> str:
     """Return an event as one JSON object in pure ASCII."""
+    with suppress(UnicodeEncodeError):  # an unpaired surrogate
+        octets = msgspec.json.encode(event)
+        if octets != b"{}" and octets.isascii() and b"\x7f" not in octets:
+            return f"{_beginning(at, event)}{octets[1:].decode()}"
     fields: dict[str, object] = {
         "at": at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "level": event.level.value,
@@ -188,6 +195,11 @@ def json_line(at: datetime, event: LogEvent) -> str:
     }
     fields.update(msgspec.to_builtins(event))
     return json.dumps(fields, ensure_ascii=True).replace("\x7f", "\\u007f")
+
+
+def _beginning(at: datetime, event: LogEvent) -> str:
+    moment = at.astimezone(UTC).isoformat(timespec="milliseconds")[:-6]
+    return f'{{"at":"{moment}Z","level":"{event.level.value}","event":"{event.name}",'
 
 
 def console_line(at: datetime, event: LogEvent) -> str:
