@@ -10,14 +10,26 @@ from pathlib import Path
 
 import trustme
 
+from posthouse.accounts.answers import (
+    Answer,
+    Challenged,
+    Failed,
+    Locked,
+    Purpose,
+    Unreadable,
+    Verified,
+)
 from posthouse.accounts.store import Credential, CredentialKind
-from posthouse.accounts.verifier import Answer, Failed, Locked, Purpose, Unreadable, Verified
 from posthouse.mailbox import maildir
 from posthouse.mailbox.maildrop import Maildrop, open_maildrop
 from posthouse.policy.facts import Account, Address
+from posthouse.protocol.proofs import BearerToken
+from posthouse.server.tls import end_point_of
+from posthouse.sessions.exchange import Verifier
 from posthouse.sessions.pop3 import Pop3Session
 from posthouse.sessions.pop3_service import Pop3Limits, Pop3Service, TlsRule
 from posthouse.telemetry.events import LogEvent
+from posthouse.wire.tls import CertifiedContext
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 LIMITS = Pop3Limits(failure_pause=timedelta(0))
@@ -25,8 +37,10 @@ AUTHORITY = trustme.CA()
 
 
 def server_context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    AUTHORITY.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+    context = CertifiedContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate = AUTHORITY.issue_cert("localhost", "127.0.0.1")
+    certificate.configure_cert(context)
+    context.end_point = end_point_of(certificate.cert_chain_pems[0].bytes())
     return context
 
 
@@ -43,6 +57,22 @@ class Passwords:
         self.known = {"ann@example.com": "secret", "bob@example.com": "two words"}
         self.tried: list[tuple[str, str]] = []
         self.gate: asyncio.Event | None = None
+
+    def mechanisms(self) -> tuple[str, ...]:
+        return ("PLAIN", "LOGIN")
+
+    def challenge(self, mechanism: str, name: str, *, purpose: Purpose) -> Challenged | Unreadable:
+        raise AssertionError("only PLAIN and LOGIN are offered")
+
+    async def prove(
+        self, challenged: Challenged, matched: int | None, *, address: Address
+    ) -> Answer:
+        raise AssertionError("only PLAIN and LOGIN are offered")
+
+    async def verify_token(
+        self, given: BearerToken, *, address: Address, purpose: Purpose
+    ) -> Answer:
+        raise AssertionError("only PLAIN and LOGIN are offered")
 
     async def verify(
         self, name: str, password: str, *, address: Address, purpose: Purpose
@@ -103,7 +133,11 @@ class World:
 
 @asynccontextmanager
 async def pop3_world(
-    directory: Path, rule: TlsRule = TlsRule.OFFERED, limits: Pop3Limits = LIMITS
+    directory: Path,
+    rule: TlsRule = TlsRule.OFFERED,
+    limits: Pop3Limits = LIMITS,
+    verifier: Verifier | None = None,
+    mechanisms: tuple[str, ...] = (),
 ) -> AsyncIterator[World]:
     """Serve until the block ends; every session must be gone by then, every lock free."""
     world = World(directory)
@@ -113,7 +147,7 @@ async def pop3_world(
         world.service = Pop3Service(
             hostname="mail.example.com",
             listener="pop3",
-            verifier=world.passwords,
+            verifier=verifier or world.passwords,
             open_maildrop=world.open_maildrop,
             note_sign_in=lambda account, _address, _at: world.sign_ins.append(account),
             now=lambda: NOON,
@@ -121,6 +155,7 @@ async def pop3_world(
             executor=executor,
             tls=server_context(),
             tls_rule=rule,
+            mechanisms=mechanisms,
             limits=limits,
         )
         server = await loop.create_server(lambda: Pop3Session(world.service), "127.0.0.1", 0)

@@ -9,7 +9,7 @@ from posthouse.accounts.store import Credential
 from posthouse.mail.address import AddressError, parse_mailbox
 from posthouse.policy.facts import Account
 from posthouse.protocol import cram_md5, scram
-from posthouse.protocol.proofs import CramSecret, ScramSecret
+from posthouse.protocol.proofs import PlainSecret, ScramSecret
 
 APOP: Final = "APOP"  # not of SASL, but it asks the same of an account (RFC 1939 §7)
 
@@ -24,12 +24,19 @@ def challenge(
     """Return the secrets of an account for a mechanism, or a fake one that nothing matches."""
     if mechanism.startswith("SCRAM-"):
         return _scram(name, account, credentials, salt_key)
-    found = [(secret, it) for it in credentials if (secret := schemes.cram_secret(it.hash))]
     if mechanism == APOP:
-        found = [(secret, it) for secret, it in found if schemes.plain(it.hash) is not None]
+        return _apop(name, credentials, salt_key)
+    found = [(secret, it) for it in credentials if (secret := schemes.cram_secret(it.hash))]
     if not found:
-        return Challenged(name, [_fake_cram(name, salt_key)])
+        return Challenged(name, [cram_md5.derive(_nobodys(name, salt_key))])
     return Challenged(name, [secret for secret, _ in found], tuple(it for _, it in found))
+
+
+def _apop(name: str, credentials: tuple[Credential, ...], salt_key: bytes) -> Challenged:
+    known = [(text, it) for it in credentials if (text := schemes.plain(it.hash)) is not None]
+    if not known:
+        return Challenged(name, [PlainSecret(_nobodys(name, salt_key))])
+    return Challenged(name, [PlainSecret(text) for text, _ in known], tuple(it for _, it in known))
 
 
 def _scram(
@@ -62,6 +69,6 @@ def _compared(name: str, account: Account | None) -> str:
         return name.casefold()
 
 
-def _fake_cram(name: str, salt_key: bytes) -> CramSecret:
-    fake = scram.fake_secret(name, salt_key).stored_key
-    return cram_md5.derive(fake.hex())
+def _nobodys(name: str, salt_key: bytes) -> str:
+    """A password that nobody has."""
+    return scram.fake_secret(name, salt_key).stored_key.hex()

@@ -49,6 +49,7 @@ from posthouse.mail.address import AddressError, parse_mailbox
 from posthouse.policy.facts import Account, Address
 from posthouse.policy.networks import fold
 from posthouse.policy.rules import Budget
+from posthouse.protocol import scram
 from posthouse.protocol.proofs import BearerToken
 
 __all__ = [
@@ -164,6 +165,20 @@ class Verifier:
         if isinstance(answer, Failed):
             await self._pace.wait(begun)
         return answer
+
+    def mechanisms(self) -> tuple[str, ...]:
+        """Return the mechanisms that every account can use now, the best first.
+
+        SCRAM is among them once something is kept for it of every account's password: a mail
+        program that prefers it would not try another one.
+        """
+        names = ["PLAIN", "LOGIN"]
+        with suppress(StoreError):
+            if self._sources.directory is None and self._store.all_know_scram():
+                names = [scram.MECHANISM_PLUS, scram.MECHANISM, *names]
+        if self._sources.tokens is not None:
+            names += ["OAUTHBEARER", "XOAUTH2"]
+        return tuple(names)
 
     def challenge(self, mechanism: str, name: str, *, purpose: Purpose) -> Challenged | Unreadable:
         """Return what SCRAM, CRAM-MD5 or APOP need of an account, or of one that is not there."""

@@ -90,4 +90,13 @@ class CramSecret(Struct, frozen=True):
         return "CramSecret(...)"
 
 
-Secrets = Sequence[ScramSecret] | Sequence[CramSecret]
+class PlainSecret(Struct, frozen=True):
+    """A password that can be read: for APOP."""
+
+    password: str
+
+    def __repr__(self) -> str:
+        return "PlainSecret(...)"
+
+
+Secrets = Sequence[ScramSecret] | Sequence[CramSecret] | Sequence[PlainSecret]

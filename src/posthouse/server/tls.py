@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from posthouse.wire.tls import CertifiedContext
 
 LIFE: Final = timedelta(days=397)  # longer ones are refused by some mail programs
 RENEW_BEFORE_END: Final = timedelta(days=30)
@@ -65,7 +68,7 @@ def _mark(path: Path) -> tuple[int, int]:
     return (found.st_mtime_ns, found.st_ino)
 
 
-def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+def server_context(certificate: Path, key: Path) -> CertifiedContext:
     """Return a context for TLS 1.2 and 1.3 (RFC 8314 §4, RFC 9325 §3.1.1).
 
     Raises:
@@ -73,14 +76,37 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     """
     for path, what in ((certificate, "certificate"), (key, "key")):
         _readable(path, what)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = CertifiedContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     try:
         context.load_cert_chain(certificate, key, password=_no_password)
     except ssl.SSLError as problem:
         raise CertificateError(_plainly(problem, certificate, key)) from None
+    context.end_point = end_point_of(certificate.read_bytes())
     return context
+
+
+def end_point_of(pem: bytes) -> bytes:
+    """Return the hash that SCRAM binds a sign-in to (tls-server-end-point, RFC 5929 §4.1).
+
+    Args:
+        pem: Our certificate, the chain after it.
+
+    Returns:
+        By the hash of the certificate's own signature, SHA-256 for MD5 and SHA-1; empty for a
+        signature without one, such as Ed25519.
+    """
+    try:
+        certificate = x509.load_pem_x509_certificate(pem)
+        by = certificate.signature_hash_algorithm
+    except (ValueError, UnsupportedAlgorithm):
+        return b""
+    if by is None:
+        return b""
+    return certificate.fingerprint(
+        hashes.SHA256() if isinstance(by, hashes.MD5 | hashes.SHA1) else by
+    )
 
 
 def _no_password() -> str:

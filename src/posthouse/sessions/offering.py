@@ -5,8 +5,22 @@ from typing import Final
 
 from posthouse.policy.recognition import is_over
 from posthouse.policy.rules import Door, ListenerRule, Rules, Service
+from posthouse.protocol import scram
+from posthouse.protocol.mechanisms import NAMES
 
 MECHANISMS: Final = ("PLAIN", "LOGIN")
+
+
+def mechanisms_offered(wanted: tuple[str, ...], *, can_bind: bool) -> tuple[str, ...]:
+    """Return what AUTH offers of the mechanisms that are wanted, the best first.
+
+    Args:
+        wanted: By the configuration, or what every account can use.
+        can_bind: The connection has a channel binding, so the -PLUS variant makes sense.
+    """
+    return tuple(
+        name for name in NAMES if name in wanted and (can_bind or name != scram.MECHANISM_PLUS)
+    )
 
 
 def takes_pop_windows(rules: Rules, listener: ListenerRule, at: datetime) -> bool:

@@ -10,24 +10,26 @@ from posthouse.mailbox.maildir import MaildirError, MessageGoneError
 from posthouse.mailbox.maildrop import Maildrop
 from posthouse.protocol.pop3 import replies
 from posthouse.protocol.pop3.events import (
+    ApopGiven,
     AuthRequested,
     CapabilitiesRequested,
     CommandRefused,
     ConnectionAbused,
     Event,
+    LanguageRequested,
     MechanismsRequested,
     PasswordGiven,
     QuitReceived,
     SaslResponse,
     TlsRequested,
     UserNamed,
+    Utf8Requested,
 )
 from posthouse.protocol.pop3.replies import Reply
-from posthouse.protocol.pop3.server import ServerConnection
-from posthouse.protocol.sasl import SERVER_SIDE, Challenge, Credentials, Mechanism, SaslError
+from posthouse.protocol.pop3.server import Offer, ServerConnection
 from posthouse.sessions import pop3_transaction
 from posthouse.sessions.pop3_service import Pop3Service, TlsRule
-from posthouse.sessions.pop3_sign_in import Attempt, Opened, Refusal, sign_in
+from posthouse.sessions.pop3_sign_in import Opened, Result, SignInWork
 from posthouse.sessions.pop3_transaction import Gathered, LongAnswer, gather, remove_and_close
 from posthouse.telemetry import events as log_events
 from posthouse.wire.stream import StreamProtocol
@@ -58,8 +60,7 @@ class Pop3Session(StreamProtocol):
         self._service = service
         self._core = ServerConnection(service.offer(is_encrypted=from_start), service.limits.core)
         self._id = f"p{next(_numbers)}"
-        self._mechanism: Mechanism | None = None
-        self._mechanism_name = ""
+        self._sign_in = SignInWork(service, self._id)
         self._account = ""
         self._failures = 0
         self._maildrop: Maildrop | None = None
@@ -80,7 +81,7 @@ class Pop3Session(StreamProtocol):
     def stream_opened(self) -> None:
         """Count the session before anything else happens."""
         service = self._service
-        self.client = self.peer_address
+        self.client = self._sign_in.client = self.peer_address
         service.sessions.add(self)
         self._is_full = service.is_full(service.census.enter(self.client))
         service.log(log_events.Connected(self._id, str(self.client), service.listener))
@@ -95,7 +96,10 @@ class Pop3Session(StreamProtocol):
             self._why = "refused"
             self._core.greet(replies.TOO_BUSY)
         else:
-            self._core.greet(replies.ok(f"{self._service.hostname} Posthouse POP3 ready"))
+            offer = self._offer()
+            self._core.set_offer(offer)
+            stamp = f" {self._sign_in.stamp_greeting()}" if offer.apop else ""
+            self._core.greet(replies.ok(f"{self._service.hostname} Posthouse POP3 ready{stamp}"))
         self._flush()
 
     def octets_received(self, octets: bytes) -> None:
@@ -106,9 +110,9 @@ class Pop3Session(StreamProtocol):
     def tls_started(self) -> None:
         """Go on after STLS; all that was said before does not count."""
         self._log_tls()
-        self._mechanism = None
+        self._sign_in.forget()
         self._core.tls_started()
-        self._core.set_offer(self._service.offer(is_encrypted=True))
+        self._core.set_offer(self._offer())
 
     def tls_failed(self, error: TlsError) -> None:
         """Note why the handshake failed."""
@@ -188,7 +192,12 @@ class Pop3Session(StreamProtocol):
                 self._why = "abused"
                 self._core.answer(reply)
             case CommandRefused(reply=reply):
+                self._sign_in.forget()
                 self._core.answer(reply)
+            case Utf8Requested():
+                self._core.answer(replies.UTF8_ON)
+            case LanguageRequested(tag=tag):
+                self._answer(pop3_transaction.languages(tag))
             case CapabilitiesRequested():
                 self._core.answer_capabilities()
             case TlsRequested():
@@ -222,40 +231,20 @@ class Pop3Session(StreamProtocol):
         match event:
             case UserNamed():
                 self._core.answer(replies.NAME_TAKEN)
-            case PasswordGiven(name=name, password=password):
-                self._verify(Credentials(name, password), "USER")
             case MechanismsRequested():
-                offer = self._service.offer(is_encrypted=self.is_encrypted)
-                names = "".join(f"{name}\r\n" for name in offer.mechanisms).encode("ascii")
+                names = "".join(f"{name}\r\n" for name in self._offer().mechanisms).encode("ascii")
                 self._answer(LongAnswer(replies.ok("Mechanisms"), iter([names])))
-            case AuthRequested(mechanism=mechanism, initial_response=response):
-                self._mechanism, self._mechanism_name = SERVER_SIDE[mechanism](), mechanism
-                self._exchange(response)
-            case SaslResponse(octets=response):
-                self._exchange(response)
+            case PasswordGiven() | ApopGiven() | AuthRequested() | SaslResponse():
+                turn = self._sign_in.take(event, self._offer().mechanisms)
+                if isinstance(turn, Reply | replies.Challenge):
+                    self._core.answer(turn)
+                else:
+                    task = asyncio.get_running_loop().create_task(turn)
+                    self._wait_for(task, self._signed_in)
             case _:
                 raise AssertionError(f"not of this state: {event!r}")
 
-    def _exchange(self, response: bytes | None) -> None:
-        """Go on with a SASL exchange, or check what it brought."""
-        assert self._mechanism is not None, "AUTH came first"
-        try:
-            turn = self._mechanism.respond(response)
-        except SaslError as problem:
-            self._core.answer(replies.error(f"Sign-in failed: {problem}"))
-            return
-        if isinstance(turn, Challenge):
-            self._core.answer(replies.Challenge(turn.octets))
-        else:
-            self._verify(turn, self._mechanism_name)
-
-    def _verify(self, claimed: Credentials, mechanism: str) -> None:
-        self._mechanism = None
-        attempt = Attempt(self._id, self.client, claimed, mechanism)
-        task = asyncio.get_running_loop().create_task(sign_in(self._service, attempt))
-        self._wait_for(task, self._signed_in)
-
-    def _signed_in(self, result: Opened | Refusal) -> None:
+    def _signed_in(self, result: Result) -> None:
         if isinstance(result, Opened):
             self._maildrop = result.maildrop
             if self.is_ending:
@@ -264,7 +253,11 @@ class Pop3Session(StreamProtocol):
             self.set_idle_time(self._service.limits.idle_time)
             count, octets = result.maildrop.count, result.maildrop.octets
             self._core.answer(replies.ok(f"{count} messages ({octets} octets)"))
-        elif not self.is_ending:
+        elif self.is_ending:
+            return
+        elif isinstance(result, replies.Challenge):
+            self._core.answer(result)
+        else:
             self._failures += result.is_guess
             if self._failures < self._service.limits.failures_max:
                 self._core.answer(result.reply)
@@ -272,6 +265,12 @@ class Pop3Session(StreamProtocol):
                 self._why = "abused"
                 self._core.answer(replies.TOO_MANY_FAILURES)
                 self._core.end()
+
+    def _offer(self) -> Offer:
+        """What may be done now; asked again where it may have changed."""
+        return self._service.offer(
+            is_encrypted=self.is_encrypted, can_bind=bool(self._sign_in.bindings)
+        )
 
     # ---------------------------------------------------------------- long answers
 
@@ -372,6 +371,7 @@ class Pop3Session(StreamProtocol):
 
     def _log_tls(self) -> None:
         assert self.tls is not None, "called after a handshake"
+        self._sign_in.bindings = self.tls.bindings
         version, cipher = self.tls.version or "", self.tls.cipher or ""
         self._service.log(log_events.TlsStarted(self._id, str(self.client), version, cipher))
 

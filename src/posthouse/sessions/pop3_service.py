@@ -6,18 +6,22 @@ from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct, field
 
-from posthouse.accounts.verifier import Answer, Purpose
 from posthouse.mailbox.maildrop import Maildrop
 from posthouse.policy.facts import Load
+from posthouse.policy.networks import NetworkTable
+from posthouse.protocol.mechanisms import NEED_PASSWORD
 from posthouse.protocol.pop3.server import CoreLimits, Offer
 from posthouse.sessions.census import Census
+from posthouse.sessions.exchange import Verifier
+from posthouse.sessions.offering import mechanisms_offered
 from posthouse.telemetry.events import LogEvent
 
 Address = IPv4Address | IPv6Address
+APOP: Final = "APOP"
 
 
 class TlsRule(Enum):
@@ -39,16 +43,6 @@ class OpenSession(Protocol):
         """End it at once."""
 
 
-class Verifier(Protocol):
-    """Checks passwords off the loop: `accounts.verifier.Verifier`."""
-
-    async def verify(
-        self, name: str, password: str, *, address: Address, purpose: Purpose
-    ) -> Answer:
-        """Return whose password it is, or why it is not taken; never raises."""
-        ...
-
-
 class Pop3Limits(Struct, frozen=True):
     """What POP3 sessions may cost.
 
@@ -60,6 +54,9 @@ class Pop3Limits(Struct, frozen=True):
         failures_max: Failed sign-ins on one connection.
         failure_pause: Before a failed sign-in is answered.
         core: Limits of lines and errors.
+        login_delay: Between sign-ins of one account, from wherever; zero: none (RFC 2449 §6.5).
+        expire_days: After so many days messages are removed by the operator; None: never. It is
+            only told (RFC 2449 §6.7).
     """
 
     sessions_max: int = 1000
@@ -69,6 +66,8 @@ class Pop3Limits(Struct, frozen=True):
     failures_max: int = 3
     failure_pause: timedelta = timedelta(seconds=1)
     core: CoreLimits = CoreLimits()
+    login_delay: timedelta = timedelta(0)
+    expire_days: int | None = None
 
 
 class Pop3Service(Struct, eq=False):
@@ -86,6 +85,8 @@ class Pop3Service(Struct, eq=False):
         executor: Runs what blocks on files.
         tls: Context with our certificate; None if there is none.
         tls_rule: When TLS is wanted.
+        mechanisms: Of AUTH, and ``APOP``; empty for those that every account can use.
+        proxied_from: Networks of proxies that tell the real client address.
         limits: What sessions may cost.
         census: Counts sessions; may be shared by several listeners.
         sessions: Those of this listener, for stopping them.
@@ -101,20 +102,39 @@ class Pop3Service(Struct, eq=False):
     executor: Executor
     tls: ssl.SSLContext | None = None
     tls_rule: TlsRule = TlsRule.BEFORE_SIGN_IN
+    mechanisms: tuple[str, ...] = ()
+    proxied_from: NetworkTable | None = None
     limits: Pop3Limits = Pop3Limits()
     census: Census = field(default_factory=Census)
     sessions: set[OpenSession] = field(default_factory=set)
+    last_sign_ins: dict[str, datetime] = field(default_factory=dict)
 
-    def offer(self, *, is_encrypted: bool) -> Offer:
+    def may_come_again(self, account: str, now: datetime) -> bool:
+        """Whether the account's last sign-in is long enough ago; this one counts from now on."""
+        if not self.limits.login_delay:
+            return True
+        since = now - self.limits.login_delay
+        self.last_sign_ins = {name: at for name, at in self.last_sign_ins.items() if at > since}
+        return self.last_sign_ins.setdefault(account, now) == now
+
+    def offer(self, *, is_encrypted: bool, can_bind: bool = False) -> Offer:
         """Return what a connection may do before sign-in."""
         in_clear = self.tls_rule in (TlsRule.OFFERED, TlsRule.OFF)
         may_encrypt = self.tls_rule in (TlsRule.OFFERED, TlsRule.BEFORE_SIGN_IN)
         may_sign_in = is_encrypted or in_clear
+        names: tuple[str, ...] = ()
+        if may_sign_in:
+            names = mechanisms_offered(
+                self.mechanisms or self.verifier.mechanisms(), can_bind=can_bind
+            )
         return Offer(
-            user=may_sign_in,
-            mechanisms=("PLAIN", "LOGIN") if may_sign_in else (),
+            user=not NEED_PASSWORD.isdisjoint(names),
+            apop=may_sign_in and APOP in self.mechanisms,
+            mechanisms=names,
             stls=may_encrypt and self.tls is not None and not is_encrypted,
             is_encrypted=is_encrypted,
+            expire_days=self.limits.expire_days,
+            login_delay_seconds=int(self.limits.login_delay.total_seconds()),
         )
 
     def is_full(self, load: Load) -> bool:

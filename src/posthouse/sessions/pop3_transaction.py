@@ -132,3 +132,12 @@ def remove_and_close(maildrop: Maildrop) -> int:
         return maildrop.remove_marked()
     finally:
         maildrop.close()
+
+
+def languages(tag: str | None) -> Reply | LongAnswer:
+    """Answer LANG (RFC 6856 section 3): our replies are in English, whatever is asked."""
+    if tag is None:
+        return LongAnswer(replies.LANGUAGES, iter([b"en English\r\n"]))
+    if tag.lower() in ("*", "en", "i-default") or tag.lower().startswith("en-"):
+        return replies.LANGUAGE_TAKEN
+    return replies.NO_SUCH_LANGUAGE

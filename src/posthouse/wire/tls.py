@@ -14,6 +14,17 @@ class TlsError(Exception):
     """The peer broke TLS, or the handshake failed; the message is for the log."""
 
 
+class CertifiedContext(ssl.SSLContext):
+    """A server's context that knows what its certificate binds a sign-in to.
+
+    Attributes:
+        end_point: Hash of the certificate (tls-server-end-point, RFC 5929 section 4.1); empty
+            where the certificate's signature has no hash to go by.
+    """
+
+    end_point: bytes = b""
+
+
 class TlsPipe:
     """One TLS session, either side.
 
@@ -36,6 +47,7 @@ class TlsPipe:
         server_side: bool,
         server_hostname: str | None = None,
     ) -> None:
+        self._end_point = context.end_point if isinstance(context, CertifiedContext) else b""
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(
@@ -103,6 +115,16 @@ class TlsPipe:
     def peer_certificate(self) -> bytes | None:
         """The peer's certificate in DER; None where it showed none."""
         return self._tls.getpeercert(binary_form=True)
+
+    @property
+    def bindings(self) -> dict[str, bytes]:
+        """What a sign-in can be bound to, by type (RFC 5056), once the handshake is done.
+
+        Python's ssl module cannot export keying material, so there is no tls-exporter (RFC 9266).
+        """
+        if not (self.handshake_done and self._end_point):
+            return {}
+        return {"tls-server-end-point": self._end_point}
 
     def _shake_hands(self) -> bool:
         try:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Final
 
 from posthouse.protocol.pop3.events import (
+    ApopGiven,
     AuthRequested,
     CapabilitiesRequested,
     DeletionRequested,
     Event,
+    LanguageRequested,
     MechanismsRequested,
     MessageRequested,
     NoopReceived,
@@ -21,11 +23,14 @@ from posthouse.protocol.pop3.events import (
     TlsRequested,
     UniqueIdsRequested,
     UserNamed,
+    Utf8Requested,
 )
 from posthouse.protocol.pop3.states import Verb
 
 _NUMBER: Final = re.compile(r"[0-9]{1,10}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_DIGEST: Final = re.compile(r"[0-9a-fA-F]{32}")
+_LANGUAGE: Final = re.compile(r"\*|[A-Za-z0-9-]{1,35}")  # RFC 5646 section 4.4.1
 _MECHANISM: Final = re.compile(r"[A-Za-z0-9_-]{1,20}")  # RFC 4422 section 3.1
 
 
@@ -86,6 +91,19 @@ def _number(word: str) -> int:
     return int(word)
 
 
+def _apop(words: list[str]) -> Event:
+    *name, digest = words
+    if not _DIGEST.fullmatch(digest):
+        raise CommandError
+    return ApopGiven(" ".join(name), digest.lower())
+
+
+def _language(words: list[str]) -> Event:
+    if words and not _LANGUAGE.fullmatch(words[0]):
+        raise CommandError
+    return LanguageRequested(*words)
+
+
 def _auth(words: list[str]) -> Event:
     if not words:
         return MechanismsRequested()
@@ -100,9 +118,12 @@ def _auth(words: list[str]) -> Event:
 # Verb: what makes its event, and how many words it takes.
 _MAKERS: Final[dict[Verb, tuple[Callable[[list[str]], Event], int, int]]] = {
     Verb.USER: (lambda words: UserNamed(" ".join(words)), 1, 8),
+    Verb.APOP: (_apop, 2, 9),
     Verb.AUTH: (_auth, 0, 2),
     Verb.STLS: (lambda _: TlsRequested(), 0, 0),
     Verb.CAPA: (lambda _: CapabilitiesRequested(), 0, 0),
+    Verb.UTF8: (lambda _: Utf8Requested(), 0, 0),
+    Verb.LANG: (_language, 0, 1),
     Verb.STAT: (lambda _: StatusRequested(), 0, 0),
     Verb.LIST: (lambda words: SizesRequested(*map(_number, words)), 0, 1),
     Verb.UIDL: (lambda words: UniqueIdsRequested(*map(_number, words)), 0, 1),

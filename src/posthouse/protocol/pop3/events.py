@@ -1,4 +1,4 @@
-"""What a client can ask of a POP3 server, as values (RFC 1939, RFC 2449, RFC 2595, RFC 5034).
+"""What a client can ask of a POP3 server (RFC 1939, RFC 2449, RFC 2595, RFC 5034, RFC 6856).
 
 Each event stops the core until it is answered, so that replies leave in the order of the commands
 even when the client pipelines (RFC 2449 section 6.6).
@@ -33,6 +33,13 @@ class PasswordGiven(SecretEvent, frozen=True):
     password: str
 
 
+class ApopGiven(SecretEvent, frozen=True):
+    """APOP: a name, and the digest of greeting and password (RFC 1939 section 7)."""
+
+    name: str
+    digest: str
+
+
 class AuthRequested(SecretEvent, frozen=True):
     """AUTH with an offered mechanism (RFC 5034 section 4). A `Challenge` goes on with it.
 
@@ -61,6 +68,20 @@ class TlsRequested(Event, frozen=True):
 
 class CapabilitiesRequested(Event, frozen=True):
     """CAPA (RFC 2449 section 5)."""
+
+
+class Utf8Requested(Event, frozen=True):
+    """UTF8: the client understands internationalized mail (RFC 6856 section 2)."""
+
+
+class LanguageRequested(Event, frozen=True):
+    """LANG: which languages there are, or another one (RFC 6856 section 3).
+
+    Attributes:
+        tag: As the client wrote it; None: list them.
+    """
+
+    tag: str | None = None
 
 
 class StatusRequested(Event, frozen=True):

@@ -77,6 +77,13 @@ SIGN_IN_NOT_OFFERED: Final = error("This way to sign in is not offered here", "A
 UNKNOWN_MECHANISM: Final = error("This mechanism is not offered; CAPA lists those that are")
 
 BEGIN_TLS: Final = ok("Begin TLS")
+UTF8_ON: Final = ok("UTF-8 it is")
+LANGUAGES: Final = ok("Languages of our replies")
+LANGUAGE_TAKEN: Final = ok("en English")
+NO_SUCH_LANGUAGE: Final = error("Our replies are in English only; LANG lists it")
+SIGNED_IN_LATELY: Final = error(
+    "You were here a moment ago: wait before the next time", "LOGIN-DELAY"
+)
 NAME_TAKEN: Final = ok("Send PASS")
 NOTHING_DONE: Final = ok()
 BYE: Final = ok("Bye")

@@ -14,6 +14,7 @@ from posthouse.protocol.pop3.commands import (
     split,
 )
 from posthouse.protocol.pop3.events import (
+    ApopGiven,
     AuthRequested,
     CapabilitiesRequested,
     CommandRefused,
@@ -33,6 +34,7 @@ _VERBS: Final = {verb.value: verb for verb in Verb if verb is not Verb.EXCHANGE_
 _VERB_OF: Final[dict[type[Event], Verb]] = {  # only commands that can change the phase
     UserNamed: Verb.USER,
     PasswordGiven: Verb.PASS,
+    ApopGiven: Verb.APOP,
     AuthRequested: Verb.AUTH,
     SaslResponse: Verb.EXCHANGE_LINE,
     TlsRequested: Verb.STLS,
@@ -56,17 +58,23 @@ class Offer(Struct, frozen=True):
 
     Attributes:
         user: USER and PASS may be used now.
+        apop: APOP may be used now; the greeting has the timestamp that it needs.
         mechanisms: SASL mechanisms for AUTH, in capitals; empty if AUTH may not be used now.
         stls: The client may say STLS now.
         is_encrypted: TLS is active.
         implementation: What IMPLEMENTATION shows.
+        expire_days: After so many days messages are removed here; None: never (RFC 2449 §6.7).
+        login_delay_seconds: At least so long between sign-ins of an account; 0: any time (§6.5).
     """
 
     user: bool = False
+    apop: bool = False
     mechanisms: tuple[str, ...] = ()
     stls: bool = False
     is_encrypted: bool = False
     implementation: str = "Posthouse"
+    expire_days: int | None = None
+    login_delay_seconds: int = 0
 
 
 class CoreLimits(Struct, frozen=True):
@@ -277,7 +285,8 @@ class ServerConnection:
         """Why the command cannot come now, or None."""
         offer = self._offer
         if self.phase in _OPENING and not self._may_sign_in_by(verb):
-            return replies.TLS_FIRST if offer.stls else replies.SIGN_IN_NOT_OFFERED
+            nothing_yet = offer.stls and not (offer.user or offer.apop or offer.mechanisms)
+            return replies.TLS_FIRST if nothing_yet else replies.SIGN_IN_NOT_OFFERED
         if verb not in AFTER[self.phase]:
             return _WHY_NOT.get((self.phase, verb), replies.OUT_OF_ORDER)
         if verb is Verb.STLS and not offer.stls:
@@ -287,6 +296,8 @@ class ServerConnection:
     def _may_sign_in_by(self, verb: Verb) -> bool:
         if verb in (Verb.USER, Verb.PASS):
             return self._offer.user
+        if verb is Verb.APOP:
+            return self._offer.apop
         return verb is not Verb.AUTH or bool(self._offer.mechanisms)
 
     def _refused(self, reply: Reply) -> Event:
@@ -300,9 +311,13 @@ class ServerConnection:
 
     def _capabilities(self) -> list[str]:
         offer = self._offer
-        lines = ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER"]
+        expire = "NEVER" if offer.expire_days is None else offer.expire_days
+        lines = ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", f"EXPIRE {expire}"]
+        if offer.login_delay_seconds:
+            lines.append(f"LOGIN-DELAY {offer.login_delay_seconds}")
         if offer.user:
             lines.append("USER")
+        lines += ["UTF8 USER" if offer.user else "UTF8", "LANG"]
         if offer.mechanisms:
             lines.append("SASL " + " ".join(offer.mechanisms))
         if offer.stls and self.phase in _OPENING:

@@ -24,10 +24,13 @@ class Verb(Enum):
 
     USER = "USER"
     PASS = "PASS"  # noqa: S105 - the command, no password
+    APOP = "APOP"
     AUTH = "AUTH"
     EXCHANGE_LINE = "="
     STLS = "STLS"
     CAPA = "CAPA"
+    UTF8 = "UTF8"
+    LANG = "LANG"
     STAT = "STAT"
     LIST = "LIST"
     UIDL = "UIDL"
@@ -43,17 +46,23 @@ class Verb(Enum):
 AFTER: Final[dict[Phase, dict[Verb, Phase]]] = {
     Phase.AUTHORIZATION: {
         Verb.USER: Phase.NAMED,
+        Verb.APOP: Phase.TRANSACTION,
         Verb.AUTH: Phase.TRANSACTION,  # or EXCHANGE, if it is answered by a challenge
         Verb.STLS: Phase.HANDSHAKE,
         Verb.CAPA: Phase.AUTHORIZATION,
+        Verb.UTF8: Phase.AUTHORIZATION,
+        Verb.LANG: Phase.AUTHORIZATION,
         Verb.QUIT: Phase.CLOSED,
     },
     Phase.NAMED: {
         Verb.USER: Phase.NAMED,
         Verb.PASS: Phase.TRANSACTION,
+        Verb.APOP: Phase.TRANSACTION,
         Verb.AUTH: Phase.TRANSACTION,
         Verb.STLS: Phase.HANDSHAKE,
         Verb.CAPA: Phase.NAMED,
+        Verb.UTF8: Phase.NAMED,
+        Verb.LANG: Phase.NAMED,
         Verb.QUIT: Phase.CLOSED,
     },
     Phase.EXCHANGE: {
@@ -62,6 +71,7 @@ AFTER: Final[dict[Phase, dict[Verb, Phase]]] = {
     Phase.HANDSHAKE: {},
     Phase.TRANSACTION: {
         Verb.CAPA: Phase.TRANSACTION,
+        Verb.LANG: Phase.TRANSACTION,
         Verb.STAT: Phase.TRANSACTION,
         Verb.LIST: Phase.TRANSACTION,
         Verb.UIDL: Phase.TRANSACTION,
@@ -79,6 +89,7 @@ AFTER: Final[dict[Phase, dict[Verb, Phase]]] = {
 AFTER_FAILURE: Final[dict[Verb, Phase]] = {
     Verb.USER: Phase.AUTHORIZATION,
     Verb.PASS: Phase.AUTHORIZATION,  # PASS comes right after USER or not at all
+    Verb.APOP: Phase.AUTHORIZATION,
     Verb.AUTH: Phase.AUTHORIZATION,
     Verb.EXCHANGE_LINE: Phase.AUTHORIZATION,
     Verb.QUIT: Phase.CLOSED,
