@@ -100,8 +100,8 @@ def test_many_reloads_under_load_lose_nothing(server: Server) -> None:
     def send() -> None:
         with Talk(server.place("mx")) as talk:
             talk.say("EHLO a.example")
-            for _ in range(30):
-                taken.append(talk.mail("x@adatum.com", ANN.name, content=CONTENT % b"load").code)
+            load = CONTENT % b"load"
+            taken.extend(talk.mail("x@adatum.com", ANN.name, content=load).code for _ in range(30))
 
     threads = [threading.Thread(target=send) for _ in range(3)]
     for thread in threads:
