@@ -264,11 +264,10 @@ def _mail_values(given: Mapping[str, str], offer: Offer) -> dict[str, str]:
     return values
 
 
-def _size(value: str, offer: Offer) -> str:
+def _size(value: str, _: Offer) -> str:
+    # One beyond the offer is refused by the session, which gives a reason and records a case.
     if not (value.isascii() and value.isdigit() and len(value) <= SIZE_DIGITS_MAX):
         raise CommandError(replies.BAD_PARAMETER)
-    if offer.size_octets_max and int(value) > offer.size_octets_max:
-        raise CommandError(replies.TOO_BIG)
     return value
 
 
