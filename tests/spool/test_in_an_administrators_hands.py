@@ -150,3 +150,42 @@ def test_the_journey_is_told_after_delivery_and_forgotten_by_age(
     spool.prune(timedelta(days=30))
     assert spool.journey(gone) == ()
     assert "held: spam" in spool.journey(stays)[0].text, "what still waits keeps its journey"
+
+
+def test_a_message_can_be_moved_to_another_way(spool: Spool) -> None:
+    one, two = accept(spool, envelope("a@example.net")), accept(spool, envelope("b@example.net"))
+    (first, second) = take(spool)["example.net"]
+    assert first.via == ""
+    for work in (first, second):
+        spool.settle(work.id, {0: Again(NOON + 5 * HOUR, "451 not now")})
+    spool.flush()
+    assert take(spool) == {}
+    assert spool.move(one, "smtp://other.example:25") is True
+    (work,) = take(spool)["example.net"]
+    assert (work.id, work.via) == (one, "smtp://other.example:25")
+    assert spool.move_all("example.net", "mx") == 2
+    message = spool.message(two)
+    assert message is not None
+    assert message.via == "mx"
+    assert spool.journey(two)[-1].text == "moved to mx"
+    assert spool.move("0R41CND4MFK", "mx") is False
+
+
+def test_a_paused_destination_stays_so_until_it_is_resumed(spool: Spool, clock: Clock) -> None:
+    spool.pause("example.net", "they asked (root)")
+    spool.pause("example.net", "they asked again (root)")
+    (paused,) = spool.paused()
+    assert (paused.destination, paused.since) == ("example.net", NOON)
+    assert spool.summary().paused == (paused,)
+    assert "again" in paused.why
+    assert spool.resume("example.net") is True
+    assert spool.resume("example.net") is False
+    assert spool.paused() == ()
+
+
+def test_messages_are_found_by_what_their_journey_mentions(spool: Spool) -> None:
+    one = accept(spool, envelope("a@example.net"))
+    two = accept(spool, envelope("A@Example.net", "b@example.org"))
+    assert spool.mentioning("<a@example.net>") == (two, one)
+    assert spool.mentioning("b@example.org") == (two,)
+    assert spool.mentioning("nobody@") == ()

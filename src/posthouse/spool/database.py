@@ -69,9 +69,19 @@ CREATE TABLE journey (
 CREATE INDEX journey_number ON journey (number);
 """
 
+# What administrators decided: another way for a message, destinations that get nothing for now.
+_FORMAT_2: Final = """
+ALTER TABLE message ADD COLUMN via TEXT NOT NULL DEFAULT '';
+CREATE TABLE paused (
+    name  TEXT PRIMARY KEY,                -- a destination
+    since INTEGER NOT NULL,
+    why   TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
 # UPGRADES[n] leads from format n to format n + 1; 0 is an empty file. Never change a line here
 # once it was released: add the next.
-UPGRADES: Final[tuple[str, ...]] = (_FORMAT_1,)
+UPGRADES: Final[tuple[str, ...]] = (_FORMAT_1, _FORMAT_2)
 
 _UNUSABLE: Final = {sqlite3.SQLITE_CORRUPT: "corrupt", sqlite3.SQLITE_NOTADB: "corrupt"}
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -95,5 +95,5 @@ def _read_work(
     due = reading.recipients_due(sql, number, destination, now) if row else []
     if row is None or not due:
         return None
-    envelope, octets, bounce = row
-    return Work(id_of(number), destination, envelope, octets, tuple(due), bounce)
+    envelope, octets, bounce, via = row
+    return Work(id_of(number), destination, envelope, octets, tuple(due), bounce, via)

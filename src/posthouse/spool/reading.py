@@ -18,6 +18,7 @@ from posthouse.spool.records import (
     Filters,
     JourneyEvent,
     Message,
+    Paused,
     RecipientState,
     StorageError,
     Summary,
@@ -29,7 +30,9 @@ _RECIPIENT: Final = (
     "SELECT place, destination, state, attempts, due, last_attempt, last_reply, last_host,"
     " delay_told FROM recipient WHERE number = ?"
 )
-_MESSAGE: Final = "SELECT number, envelope, octets, hold, hold_case, held, bounce FROM message"
+_MESSAGE: Final = "SELECT number, envelope, octets, hold, hold_case, held, bounce, via FROM message"
+
+MENTIONS_LOOKED_AT_MAX: Final = 2_000_000  # steps, the newest: about a second
 
 Row = tuple[int, str, str, int, int | None, int | None, str, str, int]
 
@@ -171,7 +174,24 @@ def summary(sql: sqlite3.Connection, limit: int) -> Summary:
         )
         for name, waiting, kept, oldest, due, reply in rows.fetchall()
     )
-    return Summary(messages, held, octets, destinations)
+    return Summary(messages, held, octets, destinations, paused(sql))
+
+
+def paused(sql: sqlite3.Connection) -> tuple[Paused, ...]:
+    """Return the destinations to which nothing is sent now."""
+    rows = sql.execute("SELECT name, since, why FROM paused ORDER BY name").fetchall()
+    return tuple(Paused(name, to_instant(since), why) for name, since, why in rows)
+
+
+def mentioning(sql: sqlite3.Connection, text: str, limit: int) -> tuple[str, ...]:
+    """Return the ids of messages whose journey mentions `text`, any case, the newest first."""
+    rows = sql.execute(
+        "SELECT number, max(entry) AS last FROM (SELECT number, entry, text FROM journey"
+        " ORDER BY entry DESC LIMIT ?) WHERE instr(lower(text), lower(?))"
+        " GROUP BY number ORDER BY last DESC LIMIT ?",
+        (MENTIONS_LOOKED_AT_MAX, text, limit),
+    ).fetchall()
+    return tuple(id_of(number) for number, _ in rows)
 
 
 def journey(sql: sqlite3.Connection, message_id: str) -> tuple[JourneyEvent, ...]:
@@ -211,12 +231,13 @@ def last_number(sql: sqlite3.Connection) -> int:
     return int(number)
 
 
-def work_row(sql: sqlite3.Connection, number: int) -> tuple[Envelope, int, str] | None:
-    """Return envelope, size and bounce mark of a message that is there and not held."""
+def work_row(sql: sqlite3.Connection, number: int) -> tuple[Envelope, int, str, str] | None:
+    """Return envelope, size, bounce mark and chosen way of a message that is not held."""
     row = sql.execute(
-        "SELECT envelope, octets, bounce FROM message WHERE number = ? AND hold = ''", (number,)
+        "SELECT envelope, octets, bounce, via FROM message WHERE number = ? AND hold = ''",
+        (number,),
     ).fetchone()
-    return None if row is None else (ENVELOPES.decode(row[0]), row[1], row[2])
+    return None if row is None else (ENVELOPES.decode(row[0]), *row[1:])
 
 
 def _conditions(filters: Filters) -> tuple[list[str], list[str | int]]:
@@ -255,9 +276,9 @@ def _conditions(filters: Filters) -> tuple[list[str], list[str | int]]:
 
 
 def _message(
-    sql: sqlite3.Connection, row: tuple[int, bytes, int, str, str, int | None, str]
+    sql: sqlite3.Connection, row: tuple[int, bytes, int, str, str, int | None, str, str]
 ) -> Message:
-    number, envelope, octets, hold, hold_case, held, bounce = row
+    number, envelope, octets, hold, hold_case, held, bounce, via = row
     rows = sql.execute(f"{_RECIPIENT} ORDER BY place", (number,)).fetchall()
     return Message(
         id_of(number),
@@ -268,6 +289,7 @@ def _message(
         hold_case=hold_case,
         held=to_instant_or_none(held),
         bounce=bounce,
+        via=via,
     )
 
 

@@ -37,11 +37,13 @@ class Settled(Struct, frozen=True):
             administrator), `dropped`, or `expanded` (became other messages).
         reply: What the next hop said, in one line.
         host: Who said it.
+        tls: How the way there was protected, in words; "" if that means nothing.
     """
 
     kind: Ending
     reply: str = ""
     host: str = ""
+    tls: str = ""
 
 
 class Again(Struct, frozen=True):
@@ -52,12 +54,14 @@ class Again(Struct, frozen=True):
         reply: What the next hop said, or what went wrong, in one line.
         host: Who said it.
         delay_told: The sender was told of the delay; once true it stays true.
+        tls: How the way there was protected, in words; "" if that means nothing.
     """
 
     due: datetime
     reply: str = ""
     host: str = ""
     delay_told: bool = False
+    tls: str = ""
 
 
 Result: TypeAlias = Settled | Again
@@ -112,6 +116,7 @@ class Message(Struct, frozen=True):
         hold_case: Case id of the decision that held it.
         held: Since when.
         bounce: Why an administrator wants it returned; "" if nobody does.
+        via: The next hop that an administrator chose for it; "" for its route.
     """
 
     id: str
@@ -122,6 +127,7 @@ class Message(Struct, frozen=True):
     hold_case: str = ""
     held: datetime | None = None
     bounce: str = ""
+    via: str = ""
 
 
 class Work(Struct, frozen=True):
@@ -134,6 +140,7 @@ class Work(Struct, frozen=True):
         octets: Size of the content.
         recipients: Those that are due here.
         bounce: If not "": do not deliver, return it to its sender with this explanation.
+        via: If not "": the next hop that an administrator chose instead of the route.
     """
 
     id: str
@@ -142,6 +149,7 @@ class Work(Struct, frozen=True):
     octets: int
     recipients: tuple[RecipientState, ...]
     bounce: str = ""
+    via: str = ""
 
     @property
     def indices(self) -> tuple[int, ...]:
@@ -191,6 +199,20 @@ class DestinationSummary(Struct, frozen=True):
     last_reply: str
 
 
+class Paused(Struct, frozen=True):
+    """A destination to which nothing is sent until somebody resumes it.
+
+    Attributes:
+        destination: The domain.
+        since: When it was paused.
+        why: In the administrator's words, with who it was.
+    """
+
+    destination: str
+    since: datetime
+    why: str
+
+
 class Summary(Struct, frozen=True):
     """The whole spool at a glance.
 
@@ -199,12 +221,14 @@ class Summary(Struct, frozen=True):
         held: Of these, held.
         octets: Sum of their contents.
         destinations: The busiest first.
+        paused: Destinations to which nothing is sent now.
     """
 
     messages: int
     held: int
     octets: int
     destinations: tuple[DestinationSummary, ...]
+    paused: tuple[Paused, ...] = ()
 
 
 class JourneyEvent(Struct, frozen=True):

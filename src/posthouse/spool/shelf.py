@@ -208,6 +208,36 @@ class Shelf:
         )
         return hurried
 
+    def move(self, message_id: str, via: str, at: datetime) -> bool:
+        """Choose another way for a message ("" gives it back to its route) and try it now."""
+        number, now = number_of(message_id), to_number(at)
+        if not self._exists(number):
+            return False
+        self._sql.execute("UPDATE message SET via = ? WHERE number = ?", (via, number))
+        self._hurry(number, now)
+        self._note(number, now, f"moved to {via}" if via else "given back to its route")
+        return True
+
+    def move_all(self, destination: str, via: str, at: datetime) -> int:
+        """Do so with all that waits for one destination; how many messages."""
+        numbers = self._sql.execute(
+            "SELECT DISTINCT number FROM recipient WHERE destination = ? AND state = 'waiting'",
+            (destination,),
+        ).fetchall()
+        return sum(self.move(id_of(number), via, at) for (number,) in numbers)
+
+    def pause(self, destination: str, why: str, at: datetime) -> None:
+        """Send nothing to a destination until `resume`."""
+        self._sql.execute(
+            "INSERT INTO paused VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET why = excluded.why",
+            (destination, to_number(at), why),
+        )
+
+    def resume(self, destination: str) -> bool:
+        """Send to it again. False if it was not paused."""
+        gone = self._sql.execute("DELETE FROM paused WHERE name = ?", (destination,))
+        return bool(gone.rowcount)
+
     def drop(self, message_id: str, why: str, at: datetime) -> bool:
         """Remove a message for good, because a person said so."""
         number, now = number_of(message_id), to_number(at)
@@ -286,7 +316,9 @@ class Shelf:
             self._sql.execute(
                 "UPDATE destination SET last_reply = ? WHERE name = ?", (reply, destination)
             )
-        words = f" ({result.host}: {reply})" if result.host else f" ({reply})" if reply else ""
+        who = ", ".join(it for it in (result.host, result.tls) if it)
+        said = ": ".join(it for it in (who, reply) if it)
+        words = f" ({said})" if said else ""
         self._note(number, now, f"<{address}>: {'to be tried again' if again else state}{words}")
         return True
 

@@ -31,6 +31,7 @@ from posthouse.spool.records import (
     JourneyEvent,
     Message,
     Offspring,
+    Paused,
     Result,
     StorageError,
     Summary,
@@ -262,6 +263,11 @@ class Spool:
         with self._readers.one() as sql:
             return reading.journey(sql, message_id)
 
+    def mentioning(self, text: str, *, limit: int = 100) -> tuple[str, ...]:
+        """Return the ids of messages whose journey mentions a text, the newest first."""
+        with self._readers.one() as sql:
+            return reading.mentioning(sql, text, limit)
+
     # ------------------------------------------------------------ in an administrator's hands
 
     def hold(self, message_id: str, why: str, *, case: str = "") -> bool:
@@ -283,6 +289,27 @@ class Spool:
     def retry_all(self, destination: str = "") -> int:
         """Make all that waits, or waits for one destination, due now; how many recipients."""
         return self._do(lambda: self._shelf.retry_all(destination, self._now()))
+
+    def move(self, message_id: str, via: str) -> bool:
+        """Send a message by another way than its route's; "" gives it back. False if it is gone."""
+        return self._do(lambda: self._shelf.move(message_id, via, self._now()))
+
+    def move_all(self, destination: str, via: str) -> int:
+        """Do so with all that waits for one destination; how many messages."""
+        return self._do(lambda: self._shelf.move_all(destination, via, self._now()))
+
+    def pause(self, destination: str, why: str) -> None:
+        """Record that nothing goes to a destination: who takes leaves it out by `exclude`."""
+        self._do(lambda: self._shelf.pause(destination, why, self._now()))
+
+    def resume(self, destination: str) -> bool:
+        """End that. False if it was not paused."""
+        return self._do(lambda: self._shelf.resume(destination))
+
+    def paused(self) -> tuple[Paused, ...]:
+        """Return the destinations that are paused, also after a restart."""
+        with self._readers.one() as sql:
+            return reading.paused(sql)
 
     def drop(self, message_id: str, why: str) -> bool:
         """Remove a message for good. False if there is no such message."""
