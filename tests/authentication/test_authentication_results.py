@@ -93,6 +93,12 @@ def test_forgeries_are_found_however_the_message_is_cut(cuts: list[int]) -> None
     assert passed_on(message, cuts) == b"From: a\r\n\r\n" + forged
 
 
+def test_a_header_that_is_too_large_is_left_so_that_it_can_be_refused() -> None:
+    forged = b"Authentication-Results: mx.example.com; dkim=pass\r\n"
+    message = forged + b"X: " + b"a" * 70_000 + b"\r\n" + forged + b"\r\n"
+    assert passed_on(message, [40_000]) == message
+
+
 def test_a_header_without_end_is_not_held_back_for_ever() -> None:
     filtering = ForgedResults(HOST)
     passed = sum(len(filtering.take(b"X: " + b"a" * 997 + b"\r\n")) for _ in range(100))

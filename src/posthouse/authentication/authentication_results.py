@@ -82,9 +82,12 @@ class ForgedResults:
         seen = max(0, len(self._held) - len(_EMPTY_LINE) + 1)
         self._held += octets
         end = 0 if self._held.startswith(b"\r\n") else self._held.find(_EMPTY_LINE, seen)
+        if 0 <= end <= HEADER_OCTETS_MAX:
+            return self.end()
         if end < 0 and len(self._held) < HEADER_OCTETS_MAX + len(_EMPTY_LINE):
             return b""
-        return self.end()
+        held, self._held = bytes(self._held), None  # too large a header: others refuse it, whole
+        return held
 
     def end(self) -> bytes:
         """Return what was held back, after the last part."""

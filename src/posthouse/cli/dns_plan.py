@@ -77,7 +77,6 @@ def _records(
     configuration: Configuration, domain: str, keys: Sequence[StoredKey]
 ) -> Iterator[Record]:
     host = configuration.hostname
-    postmaster = f"postmaster@{domain}"
     addresses = our_addresses(configuration)
     for address in addresses:
         kind = "AAAA" if ":" in address else "A"
@@ -97,6 +96,11 @@ def _records(
         host, "TXT", "v=spf1 a -all", Purpose.SPF_HELLO, Need.RECOMMENDED, "the same for bounces"
     )
     yield from _key_records(domain, keys)
+    yield from _reporting_records(domain)
+
+
+def _reporting_records(domain: str) -> Iterator[Record]:
+    postmaster = f"postmaster@{domain}"
     yield Record(
         f"_dmarc.{domain}",
         "TXT",

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct, structs
 
+from posthouse.delivery.forwarding import Rewrite, unchanged
 from posthouse.delivery.outcomes import Deferred, Failed, report_action
 from posthouse.delivery.retry import Patience
 from posthouse.delivery.tally import Ended, Tally
@@ -83,7 +84,15 @@ class Settlement(Struct, frozen=True):
 class Reporter:
     """Makes the messages that an attempt's outcomes give rise to."""
 
-    def __init__(self, site: Site, patience: Patience, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        site: Site,
+        patience: Patience,
+        new_id: Callable[[], str],
+        rewrite: Rewrite = unchanged,
+    ) -> None:
+        """Take what is needed; `rewrite` gives the reverse-path of copies for foreign addresses."""
+        self._rewrite = rewrite
         self._site = site
         self._patience = patience
         self._new_id = new_id
@@ -176,8 +185,9 @@ class Reporter:
         return Offspring(new_id, _report_envelope(to, octets, about), octets)
 
     def _copies(self, tally: Tally, content: Readable) -> list[Offspring]:
-        """Copies for foreign addresses behind an alias: same reverse-path, marked against loops."""
+        """Copies for foreign addresses behind an alias, marked against loops."""
         copies = []
+        reverse_path = self._rewrite(tally.work.envelope.reverse_path, tally.now)
         for one in tally.ended:
             if not one.forwards:
                 continue
@@ -189,7 +199,10 @@ class Reporter:
                 for mailbox in one.forwards
             )
             envelope = structs.replace(
-                tally.work.envelope, recipients=recipients, accepted=tally.now
+                tally.work.envelope,
+                reverse_path=reverse_path,
+                recipients=recipients,
+                accepted=tally.now,
             )
             mark = f"Delivered-To: {one.recipient.mailbox}\r\n".encode()
             copies.append(Offspring(self._new_id(), envelope, mark + content.whole()))

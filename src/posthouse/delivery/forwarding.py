@@ -44,12 +44,12 @@ def read_secrets(path: Path) -> tuple[bytes, ...]:
         ValueError: If a line is no secret.
     """
     try:
-        lines = path.read_text("ascii").split()
+        lines = path.read_text("utf-8").split()
     except FileNotFoundError:
         lines = [secrets.token_hex(SECRET_OCTETS)]
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="ascii") as file:
-            file.write(f"{lines[0]}\n")
+        with open(descriptor, "wb") as file:
+            file.write(f"{lines[0]}\n".encode())
             file.flush()
             os.fsync(file.fileno())
     found = tuple(bytes.fromhex(line) for line in lines)

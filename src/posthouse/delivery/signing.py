@@ -131,10 +131,12 @@ class Post(Struct, frozen=True):
     Attributes:
         hostname: Our name in the results fields that we write.
         domain: For which forwarded mail is sealed; "" for none.
+        signs: Mail of our people is signed.
     """
 
     hostname: str
     domain: str = ""
+    signs: bool = True
 
 
 class SigningCarrier:
@@ -175,7 +177,7 @@ class SigningCarrier:
             return await self._seal(header, content)
         writers = authorship(header)
         domains = {mailbox.domain for mailbox in writers.authors or ()}
-        if writers.from_fields != 1 or len(domains) != 1:
+        if not self.post.signs or writers.from_fields != 1 or len(domains) != 1:
             return b""
         signers = await self._ring.signers(domains.pop())
         if not signers:

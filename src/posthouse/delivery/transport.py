@@ -238,7 +238,7 @@ class _Attempt:
         outgoing = Outgoing(
             reverse_path=envelope.reverse_path,
             recipients=tuple(envelope.recipients[at] for at in places),
-            octets=self._work.octets,
+            octets=self.content.octets,
             body=envelope.body,
             smtputf8=utf8,
             envelope_id=envelope.envelope_id,

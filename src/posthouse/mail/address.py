@@ -13,12 +13,14 @@ from msgspec import Struct
 
 LOCAL_PART_OCTETS_MAX: Final = 64  # RFC 5321 §4.5.3.1.1
 DOMAIN_OCTETS_MAX: Final = 255  # RFC 5321 §4.5.3.1.2
+REWRITTEN_OCTETS_MAX: Final = 192  # as other forwarders make them; §4.5.3.1 wants no needless limit
 PATH_OCTETS_MAX: Final = 256  # RFC 5321 §4.5.3.1.3, the brackets included
 
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
 _DOT_STRING: Final = re.compile(rf"[{_ATEXT}\x80-\U0010ffff]+(?:\.[{_ATEXT}\x80-\U0010ffff]+)*")
 _QUOTED: Final = re.compile(r'"((?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*)"')
 _LABEL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?|_[A-Za-z0-9_-]{1,62}")
+_REWRITTEN: Final = re.compile(r"SRS[01][=+-]", re.IGNORECASE)  # Sender Rewriting Scheme
 _SOURCE_ROUTE: Final = re.compile(r"@[^:,\s<>@]+(?:,@[^:,\s<>@]+)*:")
 
 
@@ -102,8 +104,9 @@ def parse_mailbox(text: str) -> Mailbox:
         raise AddressError("something stands between the quoted name and @")
     if not local_part:
         raise AddressError("the part before @ is empty")
-    if len(local_part.encode("utf-8", "surrogatepass")) > LOCAL_PART_OCTETS_MAX:
-        raise AddressError(f"the part before @ is longer than {LOCAL_PART_OCTETS_MAX} octets")
+    octets_max = REWRITTEN_OCTETS_MAX if _REWRITTEN.match(local_part) else LOCAL_PART_OCTETS_MAX
+    if len(local_part.encode("utf-8", "surrogatepass")) > octets_max:
+        raise AddressError(f"the part before @ is longer than {octets_max} octets")
     return Mailbox(local_part, parse_domain(rest[1:]))
 
 

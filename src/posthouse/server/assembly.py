@@ -95,8 +95,10 @@ class Server:
         self.log = log
         self._grants: tuple[Grant, ...] = stores.accounts.grants()
         self.certificates = certificates or self._certificates(loaded.configuration)
-        self._office = PostOffice(stores.accounts, loaded.configuration)
-        self._join_halves(Ground(stores, base, self.maildir_of, now, log))
+        resolver = resolver_of(loaded.configuration)
+        ground = Ground(stores, base, self.maildir_of, now, log, resolver)
+        self._office = PostOffice(ground, loaded.configuration)
+        self._join_halves(ground)
         self._housekeeping = Housekeeping(self._chores(), log)
         self._bound: tuple[BoundListener, ...] = ()
         self._servers: list[asyncio.Server] = []
@@ -110,16 +112,17 @@ class Server:
 
     def _join_halves(self, ground: Ground) -> None:
         """Build what takes mail and what delivers it; they meet in the spool."""
-        configuration, resolver = self.loaded.configuration, resolver_of(self.loaded.configuration)
+        configuration = self.loaded.configuration
         self.watched = WatchedNames(
-            resolver,
+            ground.resolver,
             watches_of(configuration),
             path=self.stores.directory / "watched.json",
             now=self.now,
         )
         rules, tls = self._compile(self.loaded), self.certificates.context
         self.incoming = Incoming(configuration, rules, ground, self.watched, tls)
-        self.dispatcher, self._transport = outgoing(configuration, ground, resolver, self._office)
+        self.incoming.smtp.returns = self._office.returns
+        self.dispatcher, self._carrier = outgoing(configuration, ground, self._office)
 
     @property
     def configuration(self) -> Configuration:
@@ -174,7 +177,8 @@ class Server:
         self.incoming.census.shutting_down = True
         await self._end_sessions(grace)
         await self.dispatcher.stop(min(grace, timedelta(seconds=10)))
-        await self._transport.close()
+        await self._carrier.close()
+        await self.incoming.examiner.close()
         await self.watched.stop()
         await asyncio.to_thread(self.incoming.close)
         await asyncio.to_thread(self.stores.close)
@@ -212,6 +216,8 @@ class Server:
         self._office.configuration = configuration
         self.certificates = certificates
         self.incoming.use(configuration, rules)
+        self.incoming.smtp.returns = self._office.returns
+        self._carrier.post = self._office.post
         self.incoming.use_certificate(certificates.context)
         self.dispatcher.use_routes(routes)
         self.watched.watch(watches_of(configuration))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from posthouse.dns.resolver import Resolver
 from posthouse.server.stores import Stores
 from posthouse.telemetry.events import LogEvent
 
@@ -19,6 +20,7 @@ class Ground(Struct, frozen=True, eq=False):
         maildir_of: The Maildir of an account, by its name.
         now: The clock; its times carry a zone.
         log: Takes events; never blocks.
+        resolver: Asks DNS.
     """
 
     stores: Stores
@@ -26,3 +28,4 @@ class Ground(Struct, frozen=True, eq=False):
     maildir_of: Callable[[str], Path]
     now: Callable[[], datetime]
     log: Callable[[LogEvent], None]
+    resolver: Resolver

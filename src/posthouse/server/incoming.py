@@ -12,11 +12,13 @@ from posthouse.accounts.verifier import Verifier
 from posthouse.config.compile import lost_address_rule
 from posthouse.config.schema import Configuration, ServiceName
 from posthouse.config.schema import TlsRule as ConfiguredTlsRule
+from posthouse.dns.lookups import look_up_by
 from posthouse.dns.watched import WatchedNames
 from posthouse.mailbox.maildrop import Maildrop, open_maildrop
 from posthouse.policy.facts import Address
 from posthouse.policy.rules import ListenerRule, Rules
 from posthouse.server.ground import Ground
+from posthouse.sessions.authenticity import Examiner
 from posthouse.sessions.census import Census
 from posthouse.sessions.counting import Counting
 from posthouse.sessions.gathering import Facts
@@ -54,6 +56,7 @@ class Incoming:
             now=ground.now,
         )
         self.census = Census()
+        self.examiner = Examiner(look_up_by(ground.resolver), ground.log)
         rule = lost_address_rule(configuration.lost_addresses)
         self.lost_addresses = LostAddresses(rule, ground.log)
         self._held = HeldNotices(
@@ -93,6 +96,7 @@ class Incoming:
             log=ground.log,
             tls=tls,
             checks=checks_of(configuration, rules),
+            examiner=self._examiner(configuration),
             limits=smtp_limits(configuration),
             census=self.census,
             postmaster=configuration.postmaster_mailbox,
@@ -113,6 +117,7 @@ class Incoming:
         self.lost_addresses.rule = lost_address_rule(configuration.lost_addresses)
         self.smtp.recorder.site = site_words(configuration)
         self.smtp.checks = checks_of(configuration, rules)
+        self.smtp.examiner = self._examiner(configuration)
         self.smtp.limits = smtp_limits(configuration)
         self._held.contact = configuration.refusals.contact
         self.smtp.postmaster = configuration.postmaster_mailbox
@@ -130,6 +135,9 @@ class Incoming:
         """End the threads."""
         self.verifier.close()
         self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def _examiner(self, configuration: Configuration) -> Examiner | None:
+        return self.examiner if configuration.authentication.incoming == "check" else None
 
     def _pop3_service(
         self, configuration: Configuration, name: str, tls: ssl.SSLContext

@@ -1,23 +1,26 @@
 """The half that delivers: mailboxes, next hops, reports."""
 
 import random
+from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 
-from posthouse.accounts.sqlite import SqliteAccountStore
 from posthouse.accounts.store import Resolution
+from posthouse.authentication.srs import Rewriter
 from posthouse.config.schema import Configuration
 from posthouse.delivery.attempts import Attempts, Ways
 from posthouse.delivery.bounce import Reporter
 from posthouse.delivery.dispatcher import Dispatcher
+from posthouse.delivery.forwarding import read_secrets, rewriting
 from posthouse.delivery.local import CaptureDelivery, LocalDelivery
 from posthouse.delivery.next_hosts import HostFinder
 from posthouse.delivery.routes import Routes
 from posthouse.delivery.settings import manners_of, patience_of, routes_of, site_of, width_of
+from posthouse.delivery.signing import KeyRing, Post, SigningCarrier
+from posthouse.delivery.signing_keys import SigningKeys
 from posthouse.delivery.transport import Transport, client_contexts
 from posthouse.dns.exchangers import Ourselves
-from posthouse.dns.resolver import Resolver
-from posthouse.mail.address import Mailbox
+from posthouse.mail.address import Mailbox, ReversePath
 from posthouse.server.ground import Ground
 from posthouse.server.troubles import EXIT_CONFIGURATION, StartError
 
@@ -25,9 +28,36 @@ from posthouse.server.troubles import EXIT_CONFIGURATION, StartError
 class PostOffice:
     """Where mail for one of our addresses goes, postmaster included (RFC 5321 §4.5.1)."""
 
-    def __init__(self, accounts: SqliteAccountStore, configuration: Configuration) -> None:
-        self._accounts = accounts
+    def __init__(self, ground: Ground, configuration: Configuration) -> None:
+        """Begin.
+
+        Raises:
+            StartError: If the secret of rewritten addresses cannot be read or made.
+        """
+        self._accounts = ground.stores.accounts
+        self._now = ground.now
+        self._secrets = read_srs_secrets(ground.stores.directory / "srs.secrets")
         self.configuration = configuration
+
+    @property
+    def returns(self) -> Rewriter | None:
+        """Makes rewritten reverse-paths and leads them back; None without a domain of ours."""
+        domain = self.configuration.forwarding_domain
+        return Rewriter(domain, self._secrets) if domain else None
+
+    @property
+    def post(self) -> Post:
+        """Who we are where mail is signed and sealed."""
+        configuration, wishes = self.configuration, self.configuration.authentication
+        seals = configuration.forwarding_domain if wishes.forwarded == "rewrite" else ""
+        return Post(configuration.hostname, seals, signs=wishes.outgoing == "sign")
+
+    def rewrite(self, path: ReversePath, now: datetime) -> ReversePath:
+        """Return the reverse-path for a copy that an alias sends on."""
+        returns = self.returns
+        if returns is None or self.configuration.authentication.forwarded != "rewrite":
+            return path
+        return rewriting(returns, self.configuration.domains.__contains__)(path, now)
 
     def resolve(self, mailbox: Mailbox) -> Resolution:
         """Return accounts and forwards; raises `StoreError`.
@@ -35,6 +65,10 @@ class PostOffice:
         What is sent to a postmaster whom nobody made an account for is kept in a mailbox of that
         name all the same: it can be read there.
         """
+        returns = self.returns
+        if returns is not None and returns.is_rewritten(mailbox):
+            target = returns.reverse(mailbox, self._now())
+            return Resolution(forwards=(target,)) if isinstance(target, Mailbox) else Resolution()
         plus_tags = self.configuration.identity.plus_tags
         found = self._accounts.resolve(mailbox, plus_tags=plus_tags)
         if found.known or mailbox.local_part.lower() != "postmaster":
@@ -45,8 +79,8 @@ class PostOffice:
 
 
 def outgoing(
-    configuration: Configuration, ground: Ground, resolver: Resolver, office: PostOffice
-) -> tuple[Dispatcher, Transport]:
+    configuration: Configuration, ground: Ground, office: PostOffice
+) -> tuple[Dispatcher, SigningCarrier]:
     """Return what delivers, and its connections.
 
     Raises:
@@ -56,18 +90,21 @@ def outgoing(
     chance = random.Random()  # noqa: S311 - for the order of hosts, not for secrets
     patience = patience_of(configuration)
     transport = Transport(
-        HostFinder(resolver, chance, ourselves(configuration)),
+        HostFinder(ground.resolver, chance, ourselves(configuration)),
         manners_of(configuration),
         client_contexts(),
     )
+    keys = SigningKeys(ground.stores.directory / "dkim")
+    ring = KeyRing(keys, ground.resolver.txt, now=ground.now, log=log)
+    carrier = SigningCarrier(transport, ring, office.post, ground.now)
     attempts = Attempts(
         spool,
         Ways(
             local=LocalDelivery(office.resolve, ground.maildir_of, log),
             capture=CaptureDelivery(ground.stores.directory / "captured", log),
-            transport=transport,
+            transport=carrier,
         ),
-        Reporter(site_of(configuration), patience, spool.new_id),
+        Reporter(site_of(configuration), patience, spool.new_id, office.rewrite),
         patience,
         now=ground.now,
         uniform=chance.uniform,
@@ -75,7 +112,19 @@ def outgoing(
     )
     routes, width = read_routes(configuration, ground.base), width_of(configuration)
     dispatcher = Dispatcher(spool, routes, attempts, now=ground.now, log=log, width=width)
-    return dispatcher, transport
+    return dispatcher, carrier
+
+
+def read_srs_secrets(path: Path) -> tuple[bytes, ...]:
+    """Return the secrets of rewritten addresses; one is made if there is none.
+
+    Raises:
+        StartError: If the file cannot be used.
+    """
+    try:
+        return read_secrets(path)
+    except (OSError, ValueError) as problem:
+        raise StartError(f"the secret of forwarded addresses cannot be used: {problem}") from None
 
 
 def read_routes(configuration: Configuration, base: Path) -> Routes:

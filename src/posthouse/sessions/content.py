@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from posthouse.authentication.authentication_results import ForgedResults
+from posthouse.authentication.signatures.arriving import ArrivingMessage
 from posthouse.mail.message import HEADER_OCTETS_MAX, HeaderSection, split_header
 from posthouse.policy.facts import Finding
 from posthouse.sessions.scanning import Screening
@@ -14,12 +16,26 @@ class IncomingContent:
 
     The spool may fail while the client is still sending. The rest is then taken and thrown away,
     because the client listens only after its final dot; `trouble` tells at that moment.
+
+    Attributes:
+        examined: Takes the message as it came, where it is examined; else None.
     """
 
     def __init__(
-        self, intake: Intake, screening: Screening, ended: Callable[[], None] = lambda: None
+        self,
+        intake: Intake,
+        screening: Screening,
+        ended: Callable[[], None] = lambda: None,
+        *,
+        hostname: str = "",
+        examined: ArrivingMessage | None = None,
     ) -> None:
-        """Begin; `ended` is called once, when the content is handed over or thrown away."""
+        """Begin; `ended` is called once, when the content is handed over or thrown away.
+
+        Results fields that claim to be from `hostname` are taken away.
+        """
+        self.examined = examined
+        self._forged = ForgedResults(hostname)
         self._intake: Intake | None = intake
         self._ended = ended
         self._screening = screening
@@ -28,8 +44,16 @@ class IncomingContent:
     def take(self, octets: bytes) -> None:
         """Take the next part; never raises."""
         if self._intake is not None:
-            self._intake.write(octets)
+            self._intake.write(self._forged.take(octets))
             self._screening.look(octets)
+            if self.examined is not None:
+                self.examined.take(octets)
+
+    def finish(self) -> None:
+        """Take no more: the last part has come."""
+        self._open_intake().write(self._forged.end())
+        if self.examined is not None:
+            self.examined.end()
 
     @property
     def octets(self) -> int:

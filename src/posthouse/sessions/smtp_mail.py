@@ -4,8 +4,12 @@ from collections.abc import Callable
 from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from posthouse.accounts.store import StoreError
+from posthouse.authentication.signatures.arriving import ArrivingMessage
+from posthouse.authentication.spf import Sender
+from posthouse.authentication.srs import may_return
 from posthouse.mail.address import Mailbox
 from posthouse.mail.envelope import Envelope
 from posthouse.mail.reply import Reply
@@ -13,9 +17,11 @@ from posthouse.policy.decision import Decision, Stage, Step, Verdict
 from posthouse.policy.facts import Client, Request
 from posthouse.policy.reasons import Reason
 from posthouse.policy.relaying import decide_mail, decide_recipient
+from posthouse.policy.rules import Service
 from posthouse.protocol.smtp import replies
 from posthouse.protocol.smtp.events import ContentEnded, MailReceived, RecipientReceived
 from posthouse.sessions.acceptance import Judged, Stamp, fields_before, judge, storage_decision
+from posthouse.sessions.authenticity import Asked, Authenticity
 from posthouse.sessions.content import IncomingContent
 from posthouse.sessions.gathering import SignedIn
 from posthouse.sessions.recording import Recorded
@@ -120,6 +126,11 @@ class MailWork:
 
     def _look_up(self, mailbox: Mailbox) -> tuple[bool | None, bool]:
         """Whether the local mailbox exists, and whether that could not be found out."""
+        returns = self._service.returns
+        if returns is not None and returns.is_rewritten(mailbox):
+            path = self._open().mail.reverse_path
+            target = returns.reverse(mailbox, self._service.now())
+            return may_return(path) and isinstance(target, Mailbox), False
         try:
             return self._service.facts.recipient_exists(mailbox, self._service.rules), False
         except StoreError:
@@ -145,9 +156,22 @@ class MailWork:
         screening = Screening(service.checks, scanned)
         service.census.content_begun()
         transaction.content = IncomingContent(
-            service.spool.open_intake(), screening, service.census.content_ended
+            service.spool.open_intake(),
+            screening,
+            service.census.content_ended,
+            hostname=service.rules.hostname,
+            examined=self._examined(transaction),
         )
         return transaction.content
+
+    def _examined(self, transaction: Transaction) -> ArrivingMessage | None:
+        """What examines the message: those that strangers bring to us."""
+        service = self._service
+        listener = service.rules.listeners.get(transaction.client.listener)
+        by_others = listener is not None and listener.service is Service.SMTP
+        if service.examiner is None or transaction.recognised or not by_others:
+            return None
+        return service.examiner.begin()
 
     def take_content(self, octets: bytes) -> None:
         """Take part of the content; with BDAT nothing announced it."""
@@ -155,26 +179,42 @@ class MailWork:
         content.take(octets)
 
     def end_content(self, event: ContentEnded, *, extended: bool, tls: str) -> Reply | None:
-        """Answer the end of the content; None while the spool makes it safe."""
+        """Answer the end of the content; None while it is examined and made safe."""
         transaction, service = self._open(), self._service
-        if transaction.content is None:
-            self._open_content()
+        content = transaction.content or self._open_content()
+        content.finish()
         judged = judge(transaction, event, self._request(), service.facts, service.rules)
         if not judged.decision.accepted:
             self.abandon()
             return self._record(judged).reply
-        self._commit(transaction, judged, extended=extended, tls=tls)
-        return None
-
-    def _commit(
-        self, transaction: Transaction, judged: Judged, *, extended: bool, tls: str
-    ) -> None:
-        service, decision, content = self._service, judged.decision, transaction.content
-        assert content is not None, "judged"
         stamp = Stamp(
             service.spool.new_id(), judged.request.at, extended, tls, judged.request.findings
         )
-        before = fields_before(transaction, judged.request.client, stamp, service.rules)
+        if service.examiner is None or content.examined is None:
+            self._commit(transaction, judged, stamp, Authenticity())
+            return None
+        sender = Sender(
+            transaction.client.address, transaction.client.hello, transaction.mail.reverse_path
+        )
+        service.examiner.examine(
+            content.examined,
+            Asked(sender, service.rules.hostname, judged.request.at),
+            partial(self._commit, transaction, judged, stamp),
+        )
+        return None
+
+    def _commit(
+        self, transaction: Transaction, judged: Judged, stamp: Stamp, found: Authenticity
+    ) -> None:
+        if self.transaction is not transaction:
+            return  # the client left while its message was examined
+        service, content = self._service, transaction.content
+        assert content is not None, "judged"
+        decision = replace(judged.decision, trace=judged.decision.trace + found.steps)
+        judged = replace(judged, decision=decision)
+        before = found.field + fields_before(
+            transaction, judged.request.client, stamp, service.rules
+        )
         message_ids = content.header.fields("Message-ID")
         committing = Committing(
             id=stamp.message_id,

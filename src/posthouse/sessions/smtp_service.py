@@ -7,12 +7,14 @@ from typing import Final, Protocol
 
 from msgspec import Struct, field
 
+from posthouse.authentication.srs import Rewriter
 from posthouse.mail.address import Mailbox
 from posthouse.mail.envelope import Envelope
 from posthouse.policy.decision import Decision
 from posthouse.policy.facts import Usage
 from posthouse.policy.rules import ListenerRule, Rules
 from posthouse.protocol.smtp.offer import Offer, SessionLimits
+from posthouse.sessions.authenticity import Examiner
 from posthouse.sessions.census import Census
 from posthouse.sessions.gathering import Facts
 from posthouse.sessions.hop import Hop
@@ -122,6 +124,8 @@ class SmtpService(Struct, eq=False):
         limits: What one session may cost.
         census: Counts sessions.
         sessions: All of them, for stopping.
+        examiner: Finds out whether mail of strangers is from whom it says; None: it is not asked.
+        returns: Leads reports about forwarded mail back to their senders.
         postmaster: Who gets mail for postmaster at our host name, which is no mail domain.
     """
 
@@ -136,6 +140,8 @@ class SmtpService(Struct, eq=False):
     now: Callable[[], datetime]
     log: Callable[[LogEvent], None]
     tls: ssl.SSLContext | None = None
+    examiner: Examiner | None = None
+    returns: Rewriter | None = None
     checks: tuple[Check, ...] = ()
     limits: SmtpLimits = SmtpLimits()
     census: Census = field(default_factory=Census)
