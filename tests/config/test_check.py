@@ -46,9 +46,18 @@ def test_a_sane_file_has_no_findings() -> None:
     [
         (["C060"], SIGNED_IN + 'listeners = ["submission", "submision"]'),
         (["C061"], SIGNED_IN + 'listeners = ["submission", "pop3"]'),
-        (["C063"], ('[listen.mx]\nservice = "smtp"\non = ["192.0.2.1:25"]\n'
-                   '[listen.s]\nservice = "submission"\non = ["192.0.2.1:587"]\n'
-                   'proxied_from = ["192.0.2.9"]')),
+        ([], ('[listen.mx]\nservice = "smtp"\non = ["192.0.2.1:25"]\n'
+              '[listen.s]\nservice = "submission"\non = ["192.0.2.1:587"]\n'
+              'proxied_from = ["192.0.2.9"]\nxclient_from = ["192.0.2.9"]')),
+        (["C068"], ('[listen.s]\nservice = "submission"\non = ["192.0.2.1:587"]\n'
+                   'mechanisms = ["PLAIN", "XOAUTH2"]')),
+        (["C068"], ('[accounts]\nkeep_plain = true\n[listen.s]\nservice = "submission"\n'
+                   'on = ["192.0.2.1:587"]\nmechanisms = ["PLAIN", "APOP"]')),
+        (["W122"], ('[listen.s]\nservice = "submission"\non = ["192.0.2.1:587"]\n'
+                   'mechanisms = ["PLAIN", "CRAM-MD5"]')),
+        ([], ('[accounts.tokens]\nissuer = "https://id.example.com"\nkeys_file = "keys.json"\n'
+             '[listen.s]\nservice = "submission"\non = ["192.0.2.1:587"]\n'
+             'mechanisms = ["SCRAM-SHA-256", "XOAUTH2"]')),
         (["C064"], '[domains."b.example"]\ndeliver_via = "smtp://mail.example.com"'),
         (["C065"], '[domains."b.example"]\ncatch_all = "x@else.example"'),
         (["C067"], '[authentication]\nforwards_as = "else.example"'),

@@ -58,16 +58,18 @@ CODES: Final = {
     "expect": "C049",
     "ask": "C050",
     "not-yet": "C051",
+    "directory": "C052",
+    "web-address": "C053",
     "other": "C099",
     # cross-checks, `check.py`
     "listener-unknown": "C060",
     "listener-other-service": "C061",
     "covers-everything": "C062",
-    "proxied": "C063",
     "deliver-via-self": "C064",
     "catch-all-foreign": "C065",
     "postmaster-foreign": "C066",
     "forwards-as-foreign": "C067",
+    "mechanism": "C068",
     # tests as data, `policy_tests.py`
     "policy-test": "C070",
     "ended": "W101",
@@ -90,6 +92,7 @@ CODES: Final = {
     "budget-missing": "W119",
     "route-unused": "W120",
     "short-hostname": "W121",
+    "nobody-has-plain": "W122",
 }
 
 EXPLANATIONS: Final = {
@@ -145,16 +148,18 @@ EXPLANATIONS: Final = {
     "C049": "A test expects a verdict and, if it matters, a reason: refuse not-recognised.",
     "C050": "Screening asks gtube or recipient-budget in this version.",
     "C051": "Planned, but not in this version. It is refused rather than ignored.",
+    "C052": "Passwords may also be known to an LDAP server, a Dovecot, or a passwd file.",
+    "C053": "Secrets and tokens travel by https only, except on this machine.",
     "C060": "An entry names a listener that is not there, so it could never open.",
     "C061": "Only smtp and submission listeners take mail; who relays never comes by another.",
     "C062": "Together, the networks of may_relay cover every address: an open relay.",
-    "C063": "Behind a proxy all clients seem to have the proxy's address, and rules about addresses"
-    " would be wrong. This version cannot read the PROXY protocol, so it does not start.",
     "C064": "deliver_via leads back to this server: mail would run in circles.",
     "C065": "A catch_all is a mailbox here; mail for other servers is forwarded by an alias.",
     "C066": "Mail to postmaster must be kept here, so that it can be read when nothing else works.",
     "C067": "Reports about forwarded mail come back to forwards_as, so it must be one of our own"
     " domains whose mail is kept here.",
+    "C068": "A mechanism can be offered only where it can work: tokens need [accounts.tokens], and"
+    " APOP is a command of POP3.",
     "C070": "A [[test]] says what the rules must decide, and they decide otherwise. Either the"
     " rules are wrong or the expectation is; the server does not start before they agree.",
     "W101": "The entry has closed itself; it can be taken out of the file.",
@@ -187,6 +192,8 @@ EXPLANATIONS: Final = {
     " where its deliver_via says.",
     "W121": "Other servers look our name up and want a full one, such as mail.example.com.",
     "C099": "The value does not fit.",
+    "W122": "CRAM-MD5 and APOP need passwords that can be read. Without keep_plain they become"
+    " hashes at the first sign-in by another mechanism, and these two stop working.",
 }
 
 

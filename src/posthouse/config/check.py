@@ -14,10 +14,11 @@ from posthouse.config.compile import compile_rules, domain_paths
 from posthouse.config.diagnostic import Diagnostic, is_fatal
 from posthouse.config.listening import is_loopback_only, listens_on, takes_passwords_in_clear
 from posthouse.config.policy_tests import failures, run_tests
-from posthouse.config.schema import Configuration, ServiceName
+from posthouse.config.schema import Configuration, Listener, ServiceName
 from posthouse.config.spans import Path, Spans
 from posthouse.config.width import check_width
 from posthouse.policy.rules import Ownership
+from posthouse.protocol.mechanisms import NEED_TOKEN
 
 _GIVE_UP_MIN: Final = timedelta(days=4)  # RFC 5321 §4.5.4.1: "at least 4-5 days"
 
@@ -95,14 +96,28 @@ def _listeners(configuration: Configuration, spans: Spans) -> Iterator[Diagnosti
             message = f"{listener.service.value} is not served in this version"
             place = spans.value((*path, "service"))
             yield finding("service-not-yet", message, place, "nothing will listen there")
-        elif listener.proxied_from:
-            message = "real addresses behind a proxy cannot be read in this version"
-            words = "let clients reach this listener directly, and leave proxied_from out"
-            yield finding("proxied", message, spans.key((*path, "proxied_from")), words)
+        yield from _mechanisms(configuration, name, listener, spans)
         if takes_passwords_in_clear(configuration, name, listener):
             message = f"listener {name} takes passwords without encryption"
             where = spans.value((*path, "tls")) if spans.line(path) else None
             yield finding("password-in-clear", message, where, 'write tls = "before-sign-in"')
+
+
+def _mechanisms(
+    configuration: Configuration, name: str, listener: Listener, spans: Spans
+) -> Iterator[Diagnostic]:
+    """Mechanisms that could not work where they are listed."""
+    place = spans.value(("listen", name, "mechanisms"))
+    for mechanism in listener.mechanisms or ():
+        if mechanism in NEED_TOKEN and configuration.accounts.tokens is None:
+            words = "add [accounts.tokens], or leave it out"
+            yield finding("mechanism", f"{mechanism} needs somebody's tokens", place, words)
+        if mechanism == "APOP" and listener.service is not ServiceName.POP3:
+            yield finding("mechanism", "APOP is for pop3 listeners", place, "leave it out")
+        if mechanism in ("APOP", "CRAM-MD5") and not configuration.accounts.keep_plain:
+            words = "write keep_plain = true in [accounts], or leave it out"
+            message = f"{mechanism} will work for nobody in the end"
+            yield finding("nobody-has-plain", message, place, words)
 
 
 def _identity(configuration: Configuration, spans: Spans) -> Iterator[Diagnostic]:

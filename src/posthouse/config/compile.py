@@ -113,11 +113,20 @@ def _listeners(
             tls_before_sign_in=listener.tls_rule is schema.TlsRule.BEFORE_SIGN_IN,
             ports=tuple(dict.fromkeys(endpoint.port for endpoint in listener.on)),
             tls_from_start=listener.tls_rule is schema.TlsRule.FROM_START,
+            mechanisms=listener.mechanisms or (),
+            proxied_from=network_table(listener.proxied_from),
+            told_from=network_table(listener.xclient_from),
             where=spans.where(("listen", each), name),
         )
         for each, listener in configuration.listen.items()
         if listener.service in services
     }
+
+
+def network_table(entries: Iterable[schema.NetworkText]) -> NetworkTable | None:
+    """Return networks that can be asked for an address; None where there are none."""
+    networks = [(network, 0) for entry in entries for network in entry.networks]
+    return NetworkTable(networks) if networks else None
 
 
 def _local_domains(

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from posthouse.config.schema_accounts import Accounts, Ldap, Tokens
 from posthouse.config.schema_authentication import Authentication
 from posthouse.config.schema_doors import (
     AnyDoor,
@@ -62,6 +63,7 @@ from posthouse.mail.address import Mailbox
 __all__ = [
     "WORDING_FIELDS",
     "AccountBudgets",
+    "Accounts",
     "AddressBudgets",
     "AnyDoor",
     "Authentication",
@@ -74,6 +76,7 @@ __all__ = [
     "HostName",
     "Identity",
     "Keep",
+    "Ldap",
     "Limits",
     "Listener",
     "Log",
@@ -94,6 +97,7 @@ __all__ = [
     "Storage",
     "Tls",
     "TlsRule",
+    "Tokens",
     "Via",
     "ViaKind",
 ]
@@ -122,6 +126,7 @@ class Configuration(Section):
         dict[Name, Listener],
         meaning("Where we listen. Default: mx, submission, submissions, pop3 and pop3s."),
     ] = Field(default_factory=lambda: dict(DEFAULT_LISTENERS))
+    accounts: Annotated[Accounts, meaning("Who else knows passwords.")] = Accounts()
     may_relay: Annotated[
         tuple[AnyDoor, ...],
         meaning(

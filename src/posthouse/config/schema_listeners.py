@@ -1,7 +1,7 @@
 """Tables about domains, TLS and listeners: where mail comes in."""
 
 from enum import Enum
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from annotated_types import MinLen
 from pydantic import model_validator
@@ -79,6 +79,18 @@ class ServiceName(Enum):
     CONSOLE = "console"
 
 
+MechanismName = Literal[
+    "SCRAM-SHA-256-PLUS",
+    "SCRAM-SHA-256",
+    "PLAIN",
+    "LOGIN",
+    "OAUTHBEARER",
+    "XOAUTH2",
+    "CRAM-MD5",
+    "APOP",
+]
+
+
 class TlsRule(Enum):
     """When a listener encrypts."""
 
@@ -106,9 +118,28 @@ class Listener(Section):
             " Default: offered for smtp, before-sign-in for submission and pop3."
         ),
     ] = None
+    mechanisms: Annotated[
+        tuple[MechanismName, ...] | None,
+        MinLen(1),
+        meaning(
+            "How one signs in. Default: PLAIN and LOGIN; SCRAM too once something is kept for it of"
+            " every password; OAUTHBEARER and XOAUTH2 with [accounts.tokens]."
+            " -PLUS only where the connection can be bound to."
+        ),
+    ] = None
     proxied_from: Annotated[
         tuple[Networks, ...],
-        meaning("Networks of proxies that tell the real client address. Not in this version."),
+        meaning(
+            "Networks of proxies: a connection from there must begin with a PROXY header (version"
+            " 1 or 2), which tells the real client address. Others come directly."
+        ),
+    ] = ()
+    xclient_from: Annotated[
+        tuple[Networks, ...],
+        meaning(
+            "Networks of servers and filters that tell the real client by XCLIENT and XFORWARD;"
+            " smtp and submission only."
+        ),
     ] = ()
 
     @property

@@ -159,6 +159,10 @@ class Limits(Section):
     pop3_wait: Annotated[
         Duration, meaning("Wait for a POP3 command; RFC 1939 section 3 wants 10 min or more.")
     ] = parse_duration("10 min")
+    pop3_login_delay: Annotated[
+        Duration | None,
+        meaning("Least time between POP3 sign-ins of an account (RFC 2449). Default: none."),
+    ] = None
     stop_wait: Annotated[
         Duration, meaning("How long running transactions may end when the server stops.")
     ] = parse_duration("30 s")
@@ -180,6 +184,13 @@ class Keep(Section):
     decisions: Annotated[Duration, meaning("What `posthouse explain CASE` can still tell.")] = (
         parse_duration("90 days")
     )
+    fetched_mail: Annotated[
+        Duration | None,
+        meaning(
+            "After how long your own jobs remove mail from mailboxes; POP3 tells mail programs"
+            " (EXPIRE). Posthouse removes none. Default: never."
+        ),
+    ] = None
 
 
 class Storage(Section):

@@ -189,6 +189,9 @@ class ListenerRule(Struct, frozen=True):
         tls_before_sign_in: AUTH is offered only after TLS.
         ports: For advice: ``587``.
         tls_from_start: TLS from the first octet (RFC 8314).
+        mechanisms: How one signs in; empty for those that every account can use.
+        proxied_from: Networks of proxies that tell the real client by a PROXY header.
+        told_from: Networks of servers that tell the real client by XCLIENT and XFORWARD.
         where: Its configuration line.
     """
 
@@ -197,6 +200,9 @@ class ListenerRule(Struct, frozen=True):
     tls_before_sign_in: bool = True
     ports: tuple[int, ...] = ()
     tls_from_start: bool = False
+    mechanisms: tuple[str, ...] = ()
+    proxied_from: NetworkTable | None = None
+    told_from: NetworkTable | None = None
     where: str = ""
 
 
