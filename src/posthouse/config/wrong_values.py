@@ -124,7 +124,7 @@ def _shown(value: object) -> str:
 
 
 def _wrong_word(value: object, expected: Sequence[str], place: Place) -> tuple[str, str]:
-    key = place.path[-1] if place.path else ""
+    key = next((part for part in reversed(place.path) if isinstance(part, str)), "")
     words = either(f'"{each}"' for each in expected)
     if isinstance(value, bool):
         return f"{key} is not simply true or false", f"write {words}"

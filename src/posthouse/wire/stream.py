@@ -11,11 +11,13 @@ from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, cast
 
-from posthouse.policy.networks import fold
+from posthouse.policy.networks import NetworkTable, fold
+from posthouse.protocol.proxy import ProxyError, ProxyHeader, ProxyReader
 from posthouse.wire.tls import TlsError, TlsPipe
 
 WRITE_OCTETS_HIGH: Final = 64 * 1024  # above it `can_write` turns False
 HANDSHAKE_SECONDS_MAX: Final = 60.0
+PROXY_SECONDS_MAX: Final = 10.0  # for a proxy to say whom it speaks for
 LINGER_SECONDS: Final = 2.0  # for the peer to read the last reply after we ended
 
 Address = IPv4Address | IPv6Address
@@ -31,14 +33,23 @@ class StreamProtocol(asyncio.Protocol):
     Args:
         idle_time: After so long without `restart_idle_timer` comes `idle_too_long`.
         tls: With a context the stream begins with a TLS handshake (RFC 8314 section 3).
+        proxied_from: Networks of proxies: a peer from there must begin with a PROXY header, and
+            all hooks come after it.
 
     Attributes:
         can_write: False while the peer takes less than we write: pause what produces octets.
         tls: The TLS pipe, once a handshake began.
+        proxied: What a proxy of ours told about its client.
         is_ending: `close` or `abort` was called, or the connection is gone.
     """
 
-    def __init__(self, *, idle_time: timedelta, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        idle_time: timedelta,
+        tls: ssl.SSLContext | None = None,
+        proxied_from: NetworkTable | None = None,
+    ) -> None:
         self._idle_seconds = idle_time.total_seconds()
         self._tls_from_start = tls
         self._transport: asyncio.Transport | None = None
@@ -48,6 +59,10 @@ class StreamProtocol(asyncio.Protocol):
         self._handshaking = False
         self._peer_has_finished = False
         self._reading = True
+        self._proxied_from = proxied_from
+        self._proxy: ProxyReader | None = None
+        self._has_opened = False
+        self.proxied: ProxyHeader | None = None
         self.tls: TlsPipe | None = None
         self.can_write = True
         self.is_ending = False
@@ -81,27 +96,46 @@ class StreamProtocol(asyncio.Protocol):
         self.close()
 
     def stream_ended(self) -> None:
-        """The connection is gone; called once, and nothing is called after it."""
+        """The connection is gone; called once if `stream_opened` was, and nothing after it."""
 
     # ---------------------------------------------------------------- for the session to call
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether a TLS handshake was completed."""
-        return self.tls is not None and self.tls.handshake_done
+        """Whether a TLS handshake was completed, with us or with a proxy of ours."""
+        if self.tls is not None and self.tls.handshake_done:
+            return True
+        return self.proxied is not None and self.proxied.tls is not None
+
+    @property
+    def tls_in_words(self) -> str:
+        """TLS version and cipher suite as they are told in a Received field; "" without TLS."""
+        if self.tls is not None and self.tls.handshake_done:
+            return f"{self.tls.version} {self.tls.cipher}"
+        told = self.proxied.tls if self.proxied is not None else None
+        return f"{told.version} {told.cipher}".strip() if told is not None else ""
+
+    @property
+    def bindings(self) -> dict[str, bytes]:
+        """What a sign-in can be bound to; nothing where a proxy has the TLS connection."""
+        return self.tls.bindings if self.tls is not None else {}
 
     @property
     def peer_address(self) -> Address:
-        """Address of the peer; IPv4-mapped IPv6 is folded to IPv4.
+        """Address of the peer, or of the proxy's client; IPv4-mapped IPv6 is folded to IPv4.
 
         A peer that was gone before we looked has 0.0.0.0, which is in no network.
         """
+        if self.proxied is not None and self.proxied.source is not None:
+            return fold(self.proxied.source)
         name = self._opened().get_extra_info("peername") or ("0.0.0.0", 0)  # noqa: S104 - no bind
         return fold(ip_address(name[0]))
 
     @property
     def local_address(self) -> tuple[str, int]:
         """Address and port the peer connected to."""
+        if self.proxied is not None and self.proxied.destination is not None:
+            return str(self.proxied.destination), self.proxied.destination_port
         name = self._opened().get_extra_info("sockname") or ("", 0)
         return name[0], name[1]
 
@@ -187,6 +221,16 @@ class StreamProtocol(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=WRITE_OCTETS_HIGH)
         self.restart_idle_timer()
+        proxies = self._proxied_from
+        if proxies is not None and proxies.find(self.peer_address):
+            self._proxy = ProxyReader()
+            self._arm(PROXY_SECONDS_MAX)
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
+        """The client is known: let the session know of it."""
+        self._has_opened = True
         self.stream_opened()
         if self.is_ending:
             return
@@ -199,13 +243,17 @@ class StreamProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:  # noqa: D102 - asyncio's
         if self.is_ending:
             return
+        if self._proxy is not None:
+            data = self._read_proxy_header(self._proxy, data)
+            if not data or self.is_ending:
+                return
         if self.tls is None:
             self.octets_received(data)
         else:
             self._receive_ciphertext(self.tls, data)
 
     def eof_received(self) -> bool:  # noqa: D102 - asyncio's
-        if self.is_ending:
+        if self.is_ending or self._proxy is not None:
             return False
         self._finish_peer()
         return True  # the session closes when it has answered
@@ -224,13 +272,28 @@ class StreamProtocol(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self.stream_ended()
+        if self._has_opened:
+            self.stream_ended()
 
     # ---------------------------------------------------------------- inside
 
     def _opened(self) -> asyncio.Transport:
         assert self._transport is not None, "used before connection_made"
         return self._transport
+
+    def _read_proxy_header(self, reader: ProxyReader, data: bytes) -> bytes:
+        """Learn from the proxy who the client is; return what came after the header."""
+        try:
+            header = reader.receive(data)
+        except ProxyError:
+            self.abort()  # whoever it is, it is not the client it seems to be
+            return b""
+        if header is None:
+            return b""
+        self._proxy = None
+        self.proxied = header
+        self._begin()
+        return reader.rest
 
     def _receive_ciphertext(self, pipe: TlsPipe, data: bytes) -> None:
         try:
@@ -276,7 +339,7 @@ class StreamProtocol(asyncio.Protocol):
 
     def _look_at_the_clock(self) -> None:
         """Re-armed coarsely, so that activity costs one look at the clock and no timer."""
-        if self._handshaking:
+        if self._handshaking or self._proxy is not None:
             self.abort()
             return
         idle = asyncio.get_running_loop().time() - self._last_activity
