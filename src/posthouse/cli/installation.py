@@ -47,12 +47,13 @@ class Installation(Struct, frozen=True):
         Raises:
             Failure: If it cannot be used, or what was asked of it cannot be done.
         """
-        if not self.directory.is_dir():
+        try:
+            self.directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        except OSError as problem:
             raise Failure(
-                f"there is no storage directory {self.directory}: start the server once,"
-                " or correct storage.directory",
+                f"the storage directory {self.directory} cannot be used: {problem.strerror}",
                 Exit.UNREACHABLE,
-            )
+            ) from None
         try:
             store = SqliteAccountStore(self.directory / "accounts.db")
             try:

@@ -87,10 +87,15 @@ def _row(it: Passage) -> tuple[str, ...]:
         ", ".join(it.listeners) or "every",
         "any" if it.addresses is None else f"{it.addresses:,}",
         f"{_end(it.until)}{' (ended)' if it.ended else ''}",
-        ", ".join(it.sends_as[:3]) or "own addresses",
+        ", ".join(it.sends_as[:3]) or _own(it.kind),
         ", ".join(it.sends_to[:3]) or "anybody",
         it.where,
     )
+
+
+def _own(kind: str) -> str:
+    """Whose addresses may be used where `sends_as` says nothing."""
+    return "every local address" if kind in ("network", "host-name") else "own addresses"
 
 
 def _end(until: date | datetime | None) -> str:

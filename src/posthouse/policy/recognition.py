@@ -251,4 +251,6 @@ def _why_not(door: Door, request: Request) -> str:
 
 
 def _minutes(span: timedelta) -> int:
-    return int(span.total_seconds() // 60)
+    """Whole minutes; a moment ago is 1 min ago, not 0."""
+    seconds = span.total_seconds()
+    return max(1, int(seconds // 60)) if seconds > 0 else 0

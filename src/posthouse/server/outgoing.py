@@ -71,9 +71,10 @@ class PostOffice:
             return Resolution(forwards=(target,)) if isinstance(target, Mailbox) else Resolution()
         plus_tags = self.configuration.identity.plus_tags
         found = self._accounts.resolve(mailbox, plus_tags=plus_tags)
-        if found.known or mailbox.local_part.lower() != "postmaster":
-            return found
         postmaster = self.configuration.postmaster_mailbox
+        is_postmaster = mailbox.local_part.lower() == "postmaster" or mailbox == postmaster
+        if found.known or not is_postmaster:
+            return found
         found = self._accounts.resolve(postmaster, plus_tags=plus_tags)
         return found if found.known else Resolution(accounts=(str(postmaster.folded),))
 

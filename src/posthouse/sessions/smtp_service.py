@@ -156,12 +156,12 @@ class SmtpService(Struct, eq=False):
     def offer(self, listener: ListenerRule, *, tls: bool, signed_in: bool) -> Offer:
         """Return what EHLO offers on a listener at this moment."""
         may_sign_in = not signed_in and takes_sign_ins(self.rules, listener, self.now())
-        if may_sign_in and tls_is_missing(listener, tls=tls):
-            may_sign_in = False
+        after_tls = may_sign_in and tls_is_missing(listener, tls=tls)
         return Offer(
             hostname=self.rules.hostname,
             size_octets_max=self.rules.limits.message_octets,
             starttls=self.tls is not None and not tls,
-            mechanisms=MECHANISMS if may_sign_in else (),
+            mechanisms=MECHANISMS if may_sign_in and not after_tls else (),
+            sign_in_after_tls=after_tls and self.tls is not None,
             tls=tls,
         )

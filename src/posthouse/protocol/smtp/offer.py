@@ -21,6 +21,7 @@ class Offer(Struct, frozen=True):
         size_octets_max: Largest message (RFC 1870); 0 for no fixed limit.
         starttls: STARTTLS is offered (RFC 3207).
         mechanisms: SASL mechanisms, upper case; none: AUTH is not offered (RFC 4954).
+        sign_in_after_tls: AUTH is not offered now, but would be after STARTTLS.
         tls: The connection is encrypted now; REQUIRETLS is then offered (RFC 8689).
         dsn: DSN (RFC 3461).
         smtputf8: SMTPUTF8 (RFC 6531).
@@ -35,6 +36,7 @@ class Offer(Struct, frozen=True):
     size_octets_max: int
     starttls: bool = False
     mechanisms: tuple[str, ...] = ()
+    sign_in_after_tls: bool = False
     tls: bool = False
     dsn: bool = True
     smtputf8: bool = True

@@ -173,7 +173,7 @@ def parse_chunk(argument: str) -> Chunk:
 def parse_auth(argument: str, offer: Offer) -> AuthRequested:
     """Return the event of AUTH (RFC 4954 §4)."""
     if not offer.mechanisms:
-        waits = offer.starttls and not offer.tls
+        waits = offer.sign_in_after_tls
         raise CommandError(replies.TLS_BEFORE_AUTH if waits else replies.AUTH_NOT_OFFERED)
     mechanism, _, initial = argument.partition(" ")
     if not mechanism:
