@@ -11,20 +11,21 @@ from posthouse.cli.output import document, say
 from posthouse.config.check import check as cross_check
 from posthouse.config.diagnostic import ConfigurationError, Diagnostic, Severity, render
 from posthouse.config.load import load
+from posthouse.server.preflight import preflight
 
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @shared_options
 def check(file: Path | None) -> int:
-    """Check a configuration: syntax, meaning, width of trust, entries that end soon.
+    """Check a configuration: syntax, meaning, its tests, width of trust, files it names.
 
     Exit code 0 if a server may start with it (warnings allowed), 3 if not.
     """
     options = current_options()
     path = file or find_path(options)
     text = read_text(path)
-    findings = find_all(text, path.name)
+    findings = find_all(text, path)
     errors = sum(each.severity is Severity.ERROR for each in findings)
     warnings = len(findings) - errors
     if options.json:
@@ -40,13 +41,14 @@ def check(file: Path | None) -> int:
     return Exit.CONFIGURATION if errors else Exit.DONE
 
 
-def find_all(text: str, name: str) -> tuple[Diagnostic, ...]:
+def find_all(text: str, path: Path) -> tuple[Diagnostic, ...]:
     """Return everything there is to say about a configuration, errors first found, then advice."""
     try:
-        loaded = load(text, name)
+        loaded = load(text, path.name)
     except ConfigurationError as problem:
         return problem.diagnostics
-    return tuple(cross_check(loaded.configuration, loaded.spans, now()))
+    found = cross_check(loaded.configuration, loaded.spans, now())
+    return (*found, *preflight(loaded, path.parent))
 
 
 @click.group()

@@ -93,6 +93,8 @@ CODES: Final = {
     "route-unused": "W120",
     "short-hostname": "W121",
     "nobody-has-plain": "W122",
+    # of this machine, `server/preflight.py`
+    "missing-here": "W123",
 }
 
 EXPLANATIONS: Final = {
@@ -192,6 +194,8 @@ EXPLANATIONS: Final = {
     " where its deliver_via says.",
     "W121": "Other servers look our name up and want a full one, such as mail.example.com.",
     "C099": "The value does not fit.",
+    "W123": "A file or user that the configuration names is not here, or cannot be read by whoever"
+    " runs the check. On the machine that serves, the server would not start.",
     "W122": "CRAM-MD5 and APOP need passwords that can be read. Without keep_plain they become"
     " hashes at the first sign-in by another mechanism, and these two stop working.",
 }
