@@ -1,14 +1,11 @@
 """Where and how one can sign in: for EHLO, and for refusals that say what would help."""
 
 from datetime import datetime
-from typing import Final
 
 from posthouse.policy.recognition import is_over
 from posthouse.policy.rules import Door, ListenerRule, Rules, Service
 from posthouse.protocol import scram
 from posthouse.protocol.mechanisms import NAMES
-
-MECHANISMS: Final = ("PLAIN", "LOGIN")
 
 
 def mechanisms_offered(wanted: tuple[str, ...], *, can_bind: bool) -> tuple[str, ...]:

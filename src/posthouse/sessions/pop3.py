@@ -56,6 +56,7 @@ class Pop3Session(StreamProtocol):
         super().__init__(
             idle_time=service.limits.wait_before_sign_in,
             tls=service.tls if from_start else None,
+            proxied_from=service.proxied_from,
         )
         self._service = service
         self._core = ServerConnection(service.offer(is_encrypted=from_start), service.limits.core)
@@ -90,7 +91,7 @@ class Pop3Session(StreamProtocol):
 
     def stream_started(self) -> None:
         """Greet, or say that there are too many already."""
-        if self.is_encrypted:
+        if self.tls is not None:
             self._log_tls()
         if self._is_full:
             self._why = "refused"

@@ -6,30 +6,22 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from posthouse.accounts.verifier import Answer, Failed, Locked, Purpose, Unreadable, Verified
+from posthouse.accounts.answers import Answer, Failed, Locked, Purpose, Unreadable, Verified
 from posthouse.mail.reply import Reply
 from posthouse.policy.decision import Decision, Stage, Step, Verdict
-from posthouse.policy.facts import Address, Client, Request
+from posthouse.policy.facts import Client, Request
 from posthouse.policy.reasons import Reason
 from posthouse.policy.rules import Rules
-from posthouse.protocol.sasl import SERVER_SIDE, Challenge, Credentials, Mechanism, SaslError
+from posthouse.protocol.mechanisms import Circumstances, machine
+from posthouse.protocol.sasl import Challenge, SaslError
 from posthouse.protocol.smtp import replies
 from posthouse.protocol.smtp.events import AuthRequested
+from posthouse.sessions.exchange import Asker, Exchange, Question, Settled, Verifier
 from posthouse.sessions.gathering import SignedIn
 from posthouse.sessions.recording import Recorder
 from posthouse.sessions.wording import Particulars
 from posthouse.telemetry import events
 from posthouse.telemetry.events import LogEvent
-
-
-class Verifier(Protocol):
-    """Checks passwords off the loop."""
-
-    async def verify(
-        self, name: str, password: str, *, address: Address, purpose: Purpose
-    ) -> Answer:
-        """Return whose password it is, or why it is not taken; never raises."""
-        ...
 
 
 class SignInPlace(Protocol):
@@ -74,57 +66,62 @@ class SignInWork:
         self._session_id = session_id
         self._answer = answer
         self._client: Client | None = None
-        self._mechanism: Mechanism | None = None
-        self._mechanism_name = ""
+        self._exchange: Exchange | None = None
         self._failures = 0
         self._task: asyncio.Task[None] | None = None
         self.signed_in: SignedIn | None = None
 
-    def begin(self, event: AuthRequested, client: Client) -> Reply | None:
-        """Answer AUTH; None while the password is checked."""
+    def begin(self, event: AuthRequested, client: Client, at: Circumstances) -> Reply | None:
+        """Answer AUTH; None while the accounts are asked."""
         self._client = client
-        self._mechanism_name = event.mechanism
-        self._mechanism = SERVER_SIDE[event.mechanism]()
+        asker = Asker(self._place.verifier, client.address, Purpose.SEND)
+        self._exchange = Exchange(event.mechanism, machine(event.mechanism, at), asker)
         return self.respond(event.initial_response)
 
     def respond(self, response: bytes | None) -> Reply | None:
-        """Answer the client's next word; None while the password is checked."""
-        assert self._mechanism is not None, "AUTH came first"
+        """Answer the client's next word; None while the accounts are asked."""
+        exchange = self._exchange
+        assert exchange is not None, "AUTH came first"
         try:
-            word = self._mechanism.respond(response)
+            turn = exchange.respond(response)
         except SaslError as problem:
             self.cancel()
             return Reply(501, "5.5.2", f"Sign-in failed: {problem}")
-        if isinstance(word, Challenge):
-            return Reply(334, "", base64.b64encode(word.octets).decode("ascii"))
-        self._mechanism = None
-        self._task = asyncio.get_running_loop().create_task(self._verify(word))
-        return None
+        match turn:
+            case Challenge():
+                return _challenge(turn)
+            case Settled():
+                return self._settled(turn)
+            case Question():
+                loop = asyncio.get_running_loop()
+                self._task = loop.create_task(self._ask(exchange, turn))
+                return None
 
     def cancel(self) -> None:
         """Forget an exchange that is under way."""
-        self._mechanism = None
+        self._exchange = None
         if self._task is not None:
             self._task.cancel()
             self._task = None
 
-    async def _verify(self, claimed: Credentials) -> None:
-        client = self._known_client()
-        answer = await self._place.verifier.verify(
-            claimed.name, claimed.password, address=client.address, purpose=Purpose.SEND
-        )
+    async def _ask(self, exchange: Exchange, question: Question) -> None:
+        turn = exchange.judged(question, await question.ask())
         self._task = None
-        if isinstance(answer, Verified) and _acts_for_itself(claimed, answer):
-            self._answer(self._welcome(answer))
-        else:
-            self._answer(self._refuse(claimed, answer))
+        self._answer(_challenge(turn) if isinstance(turn, Challenge) else self._settled(turn))
 
-    def _welcome(self, verified: Verified) -> Reply:
+    def _settled(self, settled: Settled) -> Reply:
+        assert self._exchange is not None, "AUTH came first"
+        mechanism, self._exchange = self._exchange.mechanism, None
+        if (verified := settled.verified) is not None:
+            return self._welcome(verified, mechanism)
+        return self._refuse(settled)
+
+    def _welcome(self, verified: Verified, mechanism: str) -> Reply:
         client, credential = self._known_client(), verified.credential
         self.signed_in = SignedIn(
             account=verified.account.name,
             credential=credential.id,
-            mechanism=self._mechanism_name,
+            mechanism=mechanism,
             submission_password=verified.submission_password,
         )
         self._place.log(
@@ -133,25 +130,25 @@ class SignInWork:
                 client=str(client.address),
                 listener=client.listener,
                 account=verified.account.name,
-                mechanism=self._mechanism_name,
+                mechanism=mechanism,
                 password=credential.name or "account",
             )
         )
         return replies.SIGNED_IN
 
-    def _refuse(self, claimed: Credentials, answer: Answer) -> Reply:
+    def _refuse(self, settled: Settled) -> Reply:
         place, client = self._place, self._known_client()
-        decision = _refusal(answer)
+        decision = _refusal(settled.answer)
         request = Request(place.now(), client)
         recorded = place.recorder.record(
-            decision, request, place.rules, Particulars(account=claimed.name)
+            decision, request, place.rules, Particulars(account=settled.name)
         )
         place.log(
             events.SignInFailed(
                 session=self._session_id,
                 client=str(client.address),
                 listener=client.listener,
-                account=claimed.name,
+                account=settled.name,
                 why=decision.reason,
                 case=recorded.case,
             )
@@ -166,10 +163,8 @@ class SignInWork:
         return self._client
 
 
-def _acts_for_itself(claimed: Credentials, verified: Verified) -> bool:
-    """Whether the authorisation identity is empty or the same account (RFC 4616 §2)."""
-    wanted = claimed.authorization.casefold()
-    return wanted in ("", claimed.name.casefold(), verified.account.name.casefold())
+def _challenge(challenge: Challenge) -> Reply:
+    return Reply(334, "", base64.b64encode(challenge.octets).decode("ascii"))
 
 
 def _refusal(answer: Answer) -> Decision:

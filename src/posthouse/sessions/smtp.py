@@ -13,10 +13,13 @@ from posthouse.mail.reply import Reply
 from posthouse.policy.facts import Client, Load, Request
 from posthouse.policy.limits import decide_connection
 from posthouse.policy.rules import ListenerRule
+from posthouse.protocol.mechanisms import Circumstances
 from posthouse.protocol.smtp import events, replies
 from posthouse.protocol.smtp.events import Event
+from posthouse.protocol.smtp.offer import Offer
 from posthouse.protocol.smtp.server import ServerConnection
 from posthouse.sessions.bugs import place_of
+from posthouse.sessions.exchange import fresh_nonce
 from posthouse.sessions.gathering import SignedIn
 from posthouse.sessions.sign_in import SignInWork
 from posthouse.sessions.smtp_mail import MailWork
@@ -40,7 +43,11 @@ class SmtpSession(StreamProtocol):
 
     def __init__(self, service: SmtpService, listener: ListenerRule) -> None:
         from_start = service.tls if listener.tls_from_start else None
-        super().__init__(idle_time=service.limits.command_wait, tls=from_start)
+        super().__init__(
+            idle_time=service.limits.command_wait,
+            tls=from_start,
+            proxied_from=listener.proxied_from,
+        )
         self.id = fresh_id()
         self._service = service
         self._listener = listener
@@ -83,6 +90,7 @@ class SmtpSession(StreamProtocol):
     def stream_started(self) -> None:
         """Greet, or say why not."""
         self._set_client(tls=self.is_encrypted)
+        self._core.set_offer(self._offer())
         self._core.greet(self._refusal or replies.ready(self._service.rules.hostname))
         self._flush()
 
@@ -196,6 +204,8 @@ class SmtpSession(StreamProtocol):
                 self.set_idle_time(self._service.limits.content_wait)
             case events.ContentEnded():  # refused; what is accepted is answered later
                 self.set_idle_time(self._service.limits.command_wait)
+            case events.SaslResponse() if reply.code == 235:
+                self._note_sign_in()
             case events.TlsRequested() if reply.code == 220 and self._service.tls is not None:
                 self._flush()
                 self.start_tls(self._service.tls)
@@ -208,11 +218,14 @@ class SmtpSession(StreamProtocol):
         self._refusals = 0 if reply.is_positive else self._refusals
         self._core.answer(reply)
         self.set_idle_time(self._service.limits.command_wait)
-        self._signed_in = self._sign_in.signed_in
-        self._renew_offer()
+        self._note_sign_in()
         self._pump()
         if self._peer_left and not self._waiting:
             self.close()
+
+    def _note_sign_in(self) -> None:
+        self._signed_in = self._sign_in.signed_in
+        self._renew_offer()
 
     def _flush(self) -> None:
         """Send what there is to send, and read no more than can be dealt with."""
@@ -263,7 +276,7 @@ class SmtpSession(StreamProtocol):
             self.restart_idle_timer()
 
     def _content_ended(self, event: events.ContentEnded) -> Reply | None:
-        tls = f"{self.tls.version} {self.tls.cipher}" if self.tls is not None else ""
+        tls = self.tls_in_words
         reply = self._mail.end_content(event, extended=self._core.extended, tls=tls)
         self._waiting = reply is None
         return reply
@@ -273,7 +286,9 @@ class SmtpSession(StreamProtocol):
         return replies.START_TLS
 
     def _auth_requested(self, event: events.AuthRequested) -> Reply | None:
-        return self._wait_for(self._sign_in.begin(event, self._known_client()))
+        hostname, offered = self._service.rules.hostname, self._offer().mechanisms
+        at = Circumstances(fresh_nonce(), hostname, self.bindings, offered)
+        return self._wait_for(self._sign_in.begin(event, self._known_client(), at))
 
     def _sasl_response(self, event: events.SaslResponse) -> Reply | None:
         return self._wait_for(self._sign_in.respond(event.octets))
@@ -332,10 +347,14 @@ class SmtpSession(StreamProtocol):
 
     def _renew_offer(self) -> None:
         """Offer what may be used now: after TLS, after a sign-in, after a reload."""
-        service = self._service
-        self._listener = service.rules.listeners.get(self._listener.name, self._listener)
-        self._core.set_offer(
-            service.offer(
-                self._listener, tls=self.is_encrypted, signed_in=self._signed_in is not None
-            )
+        rules = self._service.rules
+        self._listener = rules.listeners.get(self._listener.name, self._listener)
+        self._core.set_offer(self._offer())
+
+    def _offer(self) -> Offer:
+        return self._service.offer(
+            self._listener,
+            tls=self.is_encrypted,
+            signed_in=self._signed_in is not None,
+            can_bind=bool(self.bindings),
         )

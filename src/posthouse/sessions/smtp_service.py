@@ -16,12 +16,12 @@ from posthouse.policy.rules import ListenerRule, Rules
 from posthouse.protocol.smtp.offer import Offer, SessionLimits
 from posthouse.sessions.authenticity import Examiner
 from posthouse.sessions.census import Census
+from posthouse.sessions.exchange import Verifier
 from posthouse.sessions.gathering import Facts
 from posthouse.sessions.hop import Hop
-from posthouse.sessions.offering import MECHANISMS, takes_sign_ins, tls_is_missing
+from posthouse.sessions.offering import mechanisms_offered, takes_sign_ins, tls_is_missing
 from posthouse.sessions.recording import Recorder
 from posthouse.sessions.scanning import Check
-from posthouse.sessions.sign_in import Verifier
 from posthouse.sessions.transaction import Transaction
 from posthouse.spool.intake import Intake
 from posthouse.spool.records import StorageError
@@ -153,15 +153,21 @@ class SmtpService(Struct, eq=False):
         """Failed sign-ins on one connection; then 421."""
         return self.limits.sign_in_failures_max
 
-    def offer(self, listener: ListenerRule, *, tls: bool, signed_in: bool) -> Offer:
+    def offer(
+        self, listener: ListenerRule, *, tls: bool, signed_in: bool, can_bind: bool = False
+    ) -> Offer:
         """Return what EHLO offers on a listener at this moment."""
         may_sign_in = not signed_in and takes_sign_ins(self.rules, listener, self.now())
         after_tls = may_sign_in and tls_is_missing(listener, tls=tls)
+        names: tuple[str, ...] = ()
+        if may_sign_in and not after_tls:
+            wanted = listener.mechanisms or self.verifier.mechanisms()
+            names = mechanisms_offered(wanted, can_bind=can_bind)
         return Offer(
             hostname=self.rules.hostname,
             size_octets_max=self.rules.limits.message_octets,
             starttls=self.tls is not None and not tls,
-            mechanisms=MECHANISMS if may_sign_in and not after_tls else (),
+            mechanisms=names,
             sign_in_after_tls=after_tls and self.tls is not None,
             tls=tls,
         )
