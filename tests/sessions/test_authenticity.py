@@ -8,16 +8,19 @@ import authres
 import pytest
 from msgspec.structs import replace
 
-from posthouse.authentication.lookups import LookUp, Records
+from posthouse.authentication.lookups import LookUp, LookUpError, Records
 from posthouse.authentication.signatures.arriving import arrived
 from posthouse.authentication.spf import Sender
 from posthouse.mail.address import NULL, Mailbox, ReversePath
 from posthouse.mail.message import split_header
 from posthouse.sessions import authenticity
 from posthouse.sessions.authenticity import (
+    SILENT_SECONDS,
+    SLOW_FAILURES_MAX,
     Asked,
     Authenticity,
     Examiner,
+    Patience,
     authenticity_of,
     author_domain,
 )
@@ -146,3 +149,28 @@ async def test_closing_stops_what_is_under_way() -> None:
     await asyncio.sleep(0)
     await examiner.close()
     assert called == []
+
+
+async def test_a_dns_that_has_been_silent_is_not_waited_for_again_and_again() -> None:
+    time, asked, silent = 0.0, 0, True
+
+    async def look_up(name: str, kind: str) -> Records:
+        nonlocal time, asked
+        asked += 1
+        if silent:
+            time += 5
+            raise LookUpError("no answer")
+        return Records()
+
+    patience = Patience(look_up, lambda: time)
+    for _ in range(20):
+        with pytest.raises(LookUpError):
+            await patience.look_up("example.com", "TXT")
+    assert asked == SLOW_FAILURES_MAX
+    time += SILENT_SECONDS
+    silent = False
+    for _ in range(2):
+        assert await patience.look_up("example.com", "TXT") == Records()
+    silent = True
+    with pytest.raises(LookUpError, match="no answer"):
+        await patience.look_up("example.com", "TXT")

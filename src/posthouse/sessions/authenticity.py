@@ -5,6 +5,7 @@ cannot be found out in time is told as a temporary error.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
@@ -14,7 +15,7 @@ from msgspec import Struct
 
 from posthouse.authentication.authentication_results import Finding, results_field
 from posthouse.authentication.dmarc import Dmarc, evaluate
-from posthouse.authentication.lookups import LookUp, texts_by
+from posthouse.authentication.lookups import LookUp, LookUpError, Records, RecordType, texts_by
 from posthouse.authentication.results import Check, Result
 from posthouse.authentication.signatures.arc_verification import Arc, verify_chain
 from posthouse.authentication.signatures.arriving import ArrivingMessage
@@ -25,6 +26,9 @@ from posthouse.policy.decision import Step
 from posthouse.telemetry.events import BugMet, LogEvent
 
 SECONDS_MAX: Final = 15.0  # of each method; well within what clients wait (RFC 5321 §4.5.3.2.6)
+SLOW_SECONDS: Final = 1.0  # a failure that took so long was silence
+SLOW_FAILURES_MAX: Final = 5  # one after another: then DNS is not asked for a while
+SILENT_SECONDS: Final = 30.0
 STEPS_MAX: Final = 100
 TOO_SLOW: Final = "DNS did not answer in time"
 Found = TypeVar("Found")
@@ -58,11 +62,41 @@ class Asked(Struct, frozen=True):
     at: datetime
 
 
+class Patience:
+    """A look-up that does not wait for a DNS that has been silent for a while.
+
+    Without DNS mail must still come in as quickly as ever, if without results.
+    """
+
+    def __init__(self, look_up: LookUp, clock: Callable[[], float] = time.monotonic) -> None:
+        self._look_up = look_up
+        self._clock = clock
+        self._failures = 0  # one after another
+        self._silent_until = 0.0
+
+    async def look_up(self, name: str, kind: RecordType) -> Records:
+        """Ask, or fail at once."""
+        begun = self._clock()
+        if begun < self._silent_until:
+            raise LookUpError("DNS has been silent for a while")
+        try:
+            found = await self._look_up(name, kind)
+        except (LookUpError, asyncio.CancelledError):
+            now = self._clock()
+            if now - begun >= SLOW_SECONDS:
+                self._failures += 1
+            if self._failures >= SLOW_FAILURES_MAX:
+                self._silent_until = now + SILENT_SECONDS
+            raise
+        self._failures, self._silent_until = 0, 0.0
+        return found
+
+
 class Examiner:
     """Examines messages of strangers, many at the same time."""
 
     def __init__(self, look_up: LookUp, log: Callable[[LogEvent], None]) -> None:
-        self._look_up = look_up
+        self._look_up = Patience(look_up).look_up
         self._log = log
         self._tasks: set[asyncio.Task[None]] = set()
 
