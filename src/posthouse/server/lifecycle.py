@@ -27,6 +27,7 @@ from posthouse.server.stores import Stores
 from posthouse.server.tls import Certificates
 from posthouse.server.troubles import EXIT_CONFIGURATION, StartError
 from posthouse.sessions.bugs import place_of
+from posthouse.telemetry.database import StoreError
 from posthouse.telemetry.events import (
     BugMet,
     Level,
@@ -180,8 +181,10 @@ class Run:
                 log=self._log,
                 certificates=self._certificates,
             )
-        except BaseException:
+        except BaseException as problem:
             await asyncio.to_thread(stores.close)
+            if isinstance(problem, StoreError):
+                raise StartError(str(problem)) from problem
             raise
         self._server = server
         asyncio.get_running_loop().set_exception_handler(self._tell_bug)

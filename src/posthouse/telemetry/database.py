@@ -164,6 +164,7 @@ def _check_kind(connection: sqlite3.Connection, path: Path, kind: Kind) -> int:
     """Return the schema version of a file that is ours."""
     (found,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # fails where it is damaged
     if found != kind.application_id:
         raise StoreError(f"{path} is a database of something else: {kind.remedy}")
     if version > len(kind.upgrades):
