@@ -254,3 +254,21 @@ async def test_look_ups_under_way_can_be_stopped(server: ToyServer) -> None:
     await resolver.close()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_the_places_of_a_service_come_by_priority_and_weight(
+    server: ToyServer, resolver: Resolver
+) -> None:
+    server.add(
+        "_submission._tcp.a.example", "SRV",
+        "20 0 587 last.a.example.", "10 1 587 light.a.example.", "10 9 2587 heavy.a.example.",
+    )  # fmt: skip
+    server.add("_pop3._tcp.a.example", "SRV", "0 0 0 .")
+    found = await resolver.srv("_submission._tcp.a.example")
+    assert isinstance(found, Answer)
+    places = [(it.host, it.port) for it in found.values]
+    assert places == [("heavy.a.example", 2587), ("light.a.example", 587), ("last.a.example", 587)]
+    none = await resolver.srv("_pop3._tcp.a.example")
+    assert isinstance(none, Answer)
+    assert none.values[0].host in {"", "."}
+    assert isinstance(await resolver.srv("_imap._tcp.a.example"), NoSuchName)

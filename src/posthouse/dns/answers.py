@@ -16,6 +16,18 @@ class MailExchanger(Struct, frozen=True, order=True):
     host: str
 
 
+class ServicePlace(Struct, frozen=True, order=True):
+    """One SRV record (RFC 2782): the lower `priority` is tried first, then the higher weight.
+
+    "." as host says that the service is decidedly not offered.
+    """
+
+    priority: int
+    minus_weight: int
+    host: str
+    port: int
+
+
 class Answer(Struct, Generic[Value], frozen=True):
     """Records were found.
 
@@ -59,3 +71,4 @@ Negative: TypeAlias = NoSuchName | NoData | TemporaryFailure
 MailExchangerResult: TypeAlias = Answer[MailExchanger] | Negative
 AddressResult: TypeAlias = Answer[Address] | Negative
 TextResult: TypeAlias = Answer[str] | Negative
+ServiceResult: TypeAlias = Answer[ServicePlace] | Negative

@@ -19,6 +19,7 @@ from dns.rdtypes.ANY.PTR import PTR
 from dns.rdtypes.ANY.TXT import TXT
 from dns.rdtypes.IN.A import A
 from dns.rdtypes.IN.AAAA import AAAA
+from dns.rdtypes.IN.SRV import SRV
 from msgspec import Struct
 
 from posthouse.dns.answers import (
@@ -29,6 +30,8 @@ from posthouse.dns.answers import (
     MailExchangerResult,
     NoData,
     NoSuchName,
+    ServicePlace,
+    ServiceResult,
     TemporaryFailure,
     TextResult,
 )
@@ -124,6 +127,18 @@ class Resolver:
             return found
         names = [_text(record.target) for record in found.values if isinstance(record, PTR)]
         return _with_values(found, names)
+
+    async def srv(self, name: str) -> ServiceResult:
+        """Return the places of a service such as ``_submission._tcp.example.com``, best first."""
+        found = await self._records(name, dns.rdatatype.SRV)
+        if not isinstance(found, Answer):
+            return found
+        places = sorted(
+            ServicePlace(record.priority, -record.weight, _text(record.target), record.port)
+            for record in found.values
+            if isinstance(record, SRV)
+        )
+        return _with_values(found, places)
 
     def forget(self) -> None:
         """Forget all that is remembered."""
