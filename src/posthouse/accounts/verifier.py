@@ -119,6 +119,10 @@ class Verifier:
 
     Mail programs sign in at every poll: the memory (a keyed hash, never the password) spares them
     and us the slow hash. It is bound to the credential, so a changed password is forgotten.
+
+    Attributes:
+        lockout: Counts failures.
+        sources: Who else knows passwords and tokens; may be replaced while the server runs.
     """
 
     def __init__(
@@ -150,7 +154,7 @@ class Verifier:
         self._memory = Remembered()
         self._nothing = hash_of_nothing()
         self._pace = Pace(pause)
-        self._sources = sources
+        self.sources = sources
 
     async def verify(
         self, name: str, password: str, *, address: Address, purpose: Purpose
@@ -174,9 +178,9 @@ class Verifier:
         """
         names = ["PLAIN", "LOGIN"]
         with suppress(StoreError):
-            if self._sources.directory is None and self._store.all_know_scram():
+            if self.sources.directory is None and self._store.all_know_scram():
                 names = [scram.MECHANISM_PLUS, scram.MECHANISM, *names]
-        if self._sources.tokens is not None:
+        if self.sources.tokens is not None:
             names += ["OAUTHBEARER", "XOAUTH2"]
         return tuple(names)
 
@@ -252,7 +256,7 @@ class Verifier:
         found = self._memory.find(credentials, prepared, now)
         if found is None:
             found = await self._in_a_thread(lambda: self._check(credentials, prepared, password))
-        if found is None and prepared and self._sources.directory is not None:
+        if found is None and prepared and self.sources.directory is not None:
             account, found = await self._ask_directory(name, account, password, pairs[0][1])
         if found is None or account is None:
             return self._failed(pairs, now)
@@ -304,19 +308,19 @@ class Verifier:
         return replace(found, hash=hashed, scram=scram)
 
     def _stays(self, hashed: str) -> bool:
-        return self._sources.keeps_plain and schemes.cram_secret(hashed) is not None
+        return self.sources.keeps_plain and schemes.cram_secret(hashed) is not None
 
     async def _ask_directory(
         self, name: str, account: Account | None, password: str, address: Address
     ) -> tuple[Account | None, Credential | None]:
         """Return the account and its own credential if the directory knows the password."""
-        directory = self._sources.directory
+        directory = self.sources.directory
         assert directory is not None, "asked only where there is one"
         asked = account.name if account else name
         said = await directory.check(asked, password, address=address)
         if said is not Elsewhere.RIGHT:
             return account, None
-        if account is None and self._sources.may_adopt(name):
+        if account is None and self.sources.may_adopt(name):
             await self._in_a_thread(lambda: self._adopt(name))
             account = self._store.find(name)
         own = self._credentials(account, Purpose.FETCH)
@@ -346,7 +350,7 @@ class Verifier:
     async def _token(self, given: BearerToken, pairs: Sequence[Pair], purpose: Purpose) -> Answer:
         if locked := self._locked(pairs, self._now()):
             return locked
-        judge = self._sources.tokens
+        judge = self.sources.tokens
         try:
             holder = await judge.holder(given.token) if judge else ""
         except TokenError:

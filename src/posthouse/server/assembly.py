@@ -22,6 +22,7 @@ from posthouse.server.housekeeping import Chore, Housekeeping, tidy_spool
 from posthouse.server.incoming import SERVED, Incoming
 from posthouse.server.listeners import BoundListener, bind
 from posthouse.server.outgoing import PostOffice, outgoing, read_routes
+from posthouse.server.sources import sources_of
 from posthouse.server.stores import Stores
 from posthouse.server.tls import CertificateError, Certificates, own_certificate
 from posthouse.server.troubles import EXIT_CONFIGURATION, StartError
@@ -211,6 +212,7 @@ class Server:
         rules = self._compile(loaded)
         routes = read_routes(configuration, self.base)
         certificates = self._certificates(configuration)
+        sources_of(configuration, self.base, self.now)  # raises before anything is changed
         self.loaded = loaded
         self.stores.use(configuration)
         self._office.configuration = configuration

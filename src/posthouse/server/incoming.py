@@ -3,13 +3,13 @@
 import asyncio
 import ssl
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from msgspec.structs import replace
 
-from posthouse.accounts.verifier import Verifier
-from posthouse.config.compile import lost_address_rule
+from posthouse.accounts.verifier import Sources, Verifier
+from posthouse.config.compile import lost_address_rule, network_table
 from posthouse.config.schema import Configuration, ServiceName
 from posthouse.config.schema import TlsRule as ConfiguredTlsRule
 from posthouse.dns.lookups import look_up_by
@@ -18,6 +18,7 @@ from posthouse.mailbox.maildrop import Maildrop, open_maildrop
 from posthouse.policy.facts import Address
 from posthouse.policy.rules import ListenerRule, Rules
 from posthouse.server.ground import Ground
+from posthouse.server.sources import adopt_all, sources_of
 from posthouse.sessions.authenticity import Examiner
 from posthouse.sessions.census import Census
 from posthouse.sessions.counting import Counting
@@ -49,11 +50,13 @@ class Incoming:
         tls: ssl.SSLContext,
     ) -> None:
         self._ground = ground
+        self._configuration = configuration
         self._executor = ThreadPoolExecutor(MAILDROP_THREADS, thread_name_prefix="maildrops")
         self.verifier = Verifier(
             ground.stores.accounts,
             failures=configuration.limits.failed_sign_ins,
             now=ground.now,
+            sources=self._sources(configuration),
         )
         self.census = Census()
         self.examiner = Examiner(look_up_by(ground.resolver), ground.log)
@@ -112,7 +115,14 @@ class Incoming:
         return self.smtp.rules.listeners[listener]
 
     def use(self, configuration: Configuration, rules: Rules) -> None:
-        """Take another configuration; running sessions see it at their next command."""
+        """Take another configuration; running sessions see it at their next command.
+
+        Raises:
+            StartError: If keys or secrets in it cannot be used; then nothing is changed.
+        """
+        if configuration is not self._configuration:
+            self.verifier.sources = self._sources(configuration)
+            self._configuration = configuration
         self.smtp.rules = rules
         self.lost_addresses.rule = lost_address_rule(configuration.lost_addresses)
         self.smtp.recorder.site = site_words(configuration)
@@ -122,8 +132,11 @@ class Incoming:
         self._held.contact = configuration.refusals.contact
         self.smtp.postmaster = configuration.postmaster_mailbox
         self.verifier.lockout.budget = configuration.limits.failed_sign_ins
-        for service in self.pop3.values():
+        for name, service in self.pop3.items():
             service.limits = pop3_limits(configuration)
+            if listener := configuration.listen.get(name):
+                service.mechanisms = listener.mechanisms or ()
+                service.proxied_from = network_table(listener.proxied_from)
 
     def use_certificate(self, tls: ssl.SSLContext) -> None:
         """Show another certificate in handshakes from now on."""
@@ -136,13 +149,19 @@ class Incoming:
         self.verifier.close()
         self._executor.shutdown(wait=True, cancel_futures=True)
 
+    def _sources(self, configuration: Configuration) -> Sources:
+        sources = sources_of(configuration, self._ground.base, self._ground.now)
+        adopt_all(sources, self._ground.stores.accounts)
+        return sources
+
     def _examiner(self, configuration: Configuration) -> Examiner | None:
         return self.examiner if configuration.authentication.incoming == "check" else None
 
     def _pop3_service(
         self, configuration: Configuration, name: str, tls: ssl.SSLContext
     ) -> Pop3Service:
-        rule: ConfiguredTlsRule = configuration.listen[name].tls_rule
+        listener = configuration.listen[name]
+        rule: ConfiguredTlsRule = listener.tls_rule
         return Pop3Service(
             hostname=configuration.hostname,
             listener=name,
@@ -154,6 +173,8 @@ class Incoming:
             executor=self._executor,
             tls=tls,
             tls_rule=TlsRule(rule.value),
+            mechanisms=listener.mechanisms or (),
+            proxied_from=network_table(listener.proxied_from),
             limits=pop3_limits(configuration),
             census=self.census,
         )
@@ -196,10 +217,12 @@ def smtp_limits(configuration: Configuration) -> SmtpLimits:
 
 def pop3_limits(configuration: Configuration) -> Pop3Limits:
     """Return what one POP3 session may cost."""
-    limits = configuration.limits
+    limits, kept = configuration.limits, configuration.storage.keep.fetched_mail
     return replace(
         Pop3Limits(),
         sessions_max=limits.sessions,
         sessions_from_address_max=limits.sessions_per_address,
         idle_time=limits.pop3_wait,
+        login_delay=limits.pop3_login_delay or timedelta(0),
+        expire_days=None if kept is None else max(1, kept.days),
     )

@@ -16,13 +16,22 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from posthouse.accounts.store import AccountStore, CredentialKind
-from posthouse.accounts.verifier import Answer, Failed, Purpose, Verified, Verifier
+from posthouse.accounts.verifier import (
+    Answer,
+    Challenged,
+    Failed,
+    Purpose,
+    Unreadable,
+    Verified,
+    Verifier,
+)
 from posthouse.config.schema import Configuration
 from posthouse.mail.address import Mailbox
 from posthouse.mail.envelope import Envelope
 from posthouse.policy.decision import Decision
 from posthouse.policy.facts import Address, Usage, WatchedName
 from posthouse.policy.rules import Rules
+from posthouse.protocol.proofs import BearerToken
 from posthouse.server.incoming import checks_of, site_words, smtp_limits
 from posthouse.server.memory_line import MemoryLine
 from posthouse.server.tls import own_certificate, server_context
@@ -124,7 +133,8 @@ class Rehearsal:
         """Open a line from an address to a listener; with `tls` it is encrypted from the start."""
         rule = self.service.rules.listeners[listener]
         encrypted = tls or rule.tls_from_start
-        session = SmtpSession(self.service, replace(rule, tls_from_start=encrypted))
+        as_here = replace(rule, tls_from_start=encrypted, proxied_from=None)
+        session = SmtpSession(self.service, as_here)
         return MemoryLine(session, address, tls=encrypted)
 
     def led_away(self, mark: str) -> bool | None:
@@ -212,6 +222,22 @@ class _Trusting:
         self._verifier = verifier
         self._accounts = accounts
         self._believed = believed
+
+    def mechanisms(self) -> tuple[str, ...]:
+        return self._verifier.mechanisms()
+
+    def challenge(self, mechanism: str, name: str, *, purpose: Purpose) -> Challenged | Unreadable:
+        return self._verifier.challenge(mechanism, name, purpose=purpose)
+
+    async def prove(
+        self, challenged: Challenged, matched: int | None, *, address: Address
+    ) -> Answer:
+        return await self._verifier.prove(challenged, matched, address=address)
+
+    async def verify_token(
+        self, given: BearerToken, *, address: Address, purpose: Purpose
+    ) -> Answer:
+        return await self._verifier.verify_token(given, address=address, purpose=purpose)
 
     async def verify(
         self, name: str, password: str, *, address: Address, purpose: Purpose
