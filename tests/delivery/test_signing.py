@@ -203,6 +203,10 @@ async def test_a_broken_key_file_is_told_and_stops_nothing(place: Place) -> None
     assert isinstance(place.log[0], Noted)
     with pytest.raises(KeyFileError, match="no private key in PEM form"):
         place.keys.of("ours.example")
+    bad = place.keys._directory / "ours.example" / "bad.pem"
+    bad.write_bytes((bad.parent / "2026-05-ed25519.pem").read_bytes())
+    place.clock.forward(seconds=10)
+    assert await place.sent() != CONTENT
 
 
 def test_only_our_own_results_are_believed() -> None:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from posthouse.authentication.signatures.arc_sealing import seal_fields
 from posthouse.authentication.signatures.body_hash import BodyHash
@@ -33,8 +34,17 @@ from posthouse.spool.records import Work
 from posthouse.telemetry.events import LogEvent, Noted
 
 LOOK_SECONDS: Final = 5.0  # between two looks for changed keys
-REMEMBERED_MAX: Final = 2000  # messages whose fields are kept for their other next hops
+REMEMBERED_MAX: Final = 2000  # messages signed, for their other next hops; domains with keys
+UNREADABLE: Final = -1  # no state of a directory: looked at again and again
 TOLD_AGAIN: Final = timedelta(hours=12)
+
+
+class _Known(Struct, frozen=True):
+    """What was seen of a domain's keys."""
+
+    state: int
+    looked: datetime
+    keys: tuple[StoredKey, ...]
 
 
 class KeyRing:
@@ -53,42 +63,39 @@ class KeyRing:
         self._texts = texts
         self._now = now
         self._log = log
-        self._by_domain: dict[str, tuple[StoredKey, ...]] = {}
-        self._state: tuple[tuple[str, int], ...] | None = None
-        self._looked: datetime | None = None
+        self._known: OrderedDict[str, _Known] = OrderedDict()
         self._published: dict[str, bool] = {}  # by name of the record: the last certain answer
         self._told: dict[str, datetime] = {}
 
     async def signers(self, domain: str) -> tuple[Signer, ...]:
         """Return the signers for a domain, or for the one above it that has keys; perhaps none."""
-        self._look()
         name = domain
-        while name not in self._by_domain and "." in name:
+        while not (keys := self._in_use(name)) and "." in name:
             name = name.partition(".")[2]
-        found = [key for key in self._by_domain.get(name, ()) if await self._is_published(key)]
+        found = [key for key in keys if await self._is_published(key)]
         return tuple(Signer(key.domain, key.selector, key.key) for key in found)
 
-    def _look(self) -> None:
-        """See whether keys were added or retired."""
-        now = self._now()
-        if self._looked is not None and now - self._looked < timedelta(seconds=LOOK_SECONDS):
-            return
-        self._looked = now
-        try:
-            state = self._keys.state()
-            if state == self._state:
-                return
-            self._by_domain = {domain: self._in_use(domain) for domain in self._keys.domains()}
-            self._state = state
-        except KeyFileError as problem:
-            self._tell(str(problem), f"mail cannot be signed: {problem}")
-
     def _in_use(self, domain: str) -> tuple[StoredKey, ...]:
+        """The keys of a domain; every few seconds it is seen whether they changed."""
+        now, known = self._now(), self._known.get(domain)
+        if known is not None and now - known.looked < timedelta(seconds=LOOK_SECONDS):
+            return known.keys
+        state = self._keys.state(domain)
+        if known is None or state != known.state:
+            keys = self._read(domain) if state else ()
+            known = _Known(UNREADABLE if keys is None else state, now, keys or ())
+        self._known[domain] = replace(known, looked=now)
+        if len(self._known) > REMEMBERED_MAX:
+            self._known.popitem(last=False)
+        return known.keys
+
+    def _read(self, domain: str) -> tuple[StoredKey, ...] | None:
+        """The keys in use; None if one cannot be read."""
         try:
             return tuple(key for key in self._keys.of(domain) if key.retired is None)
         except KeyFileError as problem:
             self._tell(str(problem), f"mail of {domain} is not signed: {problem}")
-            return ()
+            return None
 
     async def _is_published(self, key: StoredKey) -> bool:
         """Whether others can verify what it signs; of a silent DNS, what it said last."""

@@ -7,6 +7,8 @@ import dkim
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from posthouse.authentication.results import Result
 from posthouse.authentication.signatures.keys import record_of
@@ -149,3 +151,27 @@ async def test_a_body_signed_in_part_is_not_a_pass() -> None:
 async def test_no_more_than_eight_signatures_are_looked_at() -> None:
     field = GOOD[: GOOD.index(b"From:")]
     assert [each.result for each in await verified(field * 20 + MESSAGE)] == [Result.PASS] * 8
+
+
+PIECES = st.sampled_from(
+    [b"v=1;", b"a=rsa-sha256;", b"a=ed25519-sha256;", b"c=simple;", b"d=example.com;", b"s=e1;",
+     b"h=from;", b"h=from:to:from:from;", b"bh=;", b"b=", b"b=AAAA;", b"l=0;", b"l=-1;", b"t=1;",
+     b"x=99999999999999;", b"x=999999999999;", b"i=@;", b"\r\n\t", b"\xff", b"\0", b"=", b";;",
+     b" "]
+)  # fmt: skip
+RECORDS = st.lists(
+    st.sampled_from(["v=DKIM1;", "k=rsa;", "k=ed25519;", "p=", "p=AAAA;", RECORD, "t=s;", "ü", ";"]),
+    max_size=5,
+).map(" ".join)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(value=st.lists(PIECES, max_size=14).map(b"".join), record=RECORDS)
+async def test_any_field_and_any_record_get_an_answer_that_is_no_pass(
+    value: bytes, record: str
+) -> None:
+    message = b"DKIM-Signature: " + value + b"\r\n" + MESSAGE
+    for result in await verified(message, {NAME: (record,)}):
+        assert result.result in (Result.PERMERROR, Result.FAIL, Result.NEUTRAL)
+        assert result.because
+        assert result.checks
