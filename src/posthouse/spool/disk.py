@@ -11,7 +11,7 @@ class Disk:
     """The real disk."""
 
     def write(self, handle: int, octets: bytes) -> None:
-        """Append all of `octets` to a side file, volatile.
+        """Append all of `octets` to a side file or a journal, volatile.
 
         Raises:
             OSError: If there is no room, or the disk failed.
@@ -26,7 +26,15 @@ class Disk:
         Raises:
             OSError: If the flush failed; its pages may be lost, whatever a second try says.
         """
-        os.fsync(handle)
+        os.fdatasync(handle)
+
+    def flush_journal(self, handle: int) -> None:
+        """The same for a journal: what was written to it is promised after this.
+
+        Raises:
+            OSError: As `flush`.
+        """
+        self.flush(handle)
 
     flush_directory = staticmethod(flush_directory)
 

@@ -36,6 +36,12 @@ class Leases:
             works += self._take_at(sql, destination, now, room)
         return works
 
+    def adopt(self, message_id: str, destination: str, places: Iterable[int]) -> None:
+        """Take over a lease that was given before the message came to the shelf."""
+        if self._begin(message_id, destination):
+            with self._lock:
+                self._taken[message_id][destination] = set(places)
+
     def end(self, message_id: str, places: Iterable[int]) -> None:
         """End the lease of these recipients; what was not taken is ignored."""
         with self._lock:

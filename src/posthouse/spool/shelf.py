@@ -13,10 +13,10 @@ from msgspec import Struct, msgpack
 
 from posthouse.mail.envelope import Envelope
 from posthouse.spool.identifiers import id_of, number_of
+from posthouse.spool.journeys import REPLY_SIGNS_MAX, accepted_text
 from posthouse.spool.records import Again, Result, Settled
 from posthouse.spool.times import to_number
 
-REPLY_SIGNS_MAX: Final = 1000  # kept of a next hop's words
 SLICE: Final = 1000
 VACUUM_PAGES: Final = 4000
 
@@ -118,11 +118,21 @@ class Shelf:
         self._messages += 1
         self._messages_held += bool(arrival.hold)
         self._octets += arrival.octets
-        text = f"accepted, {arrival.octets} octets, from {envelope.reverse_path} for " + ", ".join(
-            f"<{recipient.mailbox}>" for recipient in envelope.recipients[:10]
-        )
         held = f"; held: {arrival.hold}" if arrival.hold else ""
-        self._note(number, accepted, text + held)
+        self._note(number, accepted, accepted_text(envelope, arrival.octets) + held)
+
+    def accept_once(self, arrival: Arrival) -> bool:
+        """Shelve a message unless it was here before, even if it is gone; whether it was new."""
+        known = self._sql.execute(
+            "SELECT 1 FROM journey WHERE number = ?", (number_of(arrival.id),)
+        ).fetchone()
+        if known is None:
+            self.accept(arrival)
+        return known is None
+
+    def note_journeys(self, notes: Iterable[tuple[int, int, str]]) -> None:
+        """Record what happened to messages that were never here: number, time and text."""
+        self._sql.executemany("INSERT INTO journey (number, at, text) VALUES (?, ?, ?)", notes)
 
     def settle(
         self,
@@ -314,7 +324,9 @@ class Shelf:
         self._count(self._held if held else self._waiting, destination, 0 if again else -1)
         if state != "delivered":
             self._sql.execute(
-                "UPDATE destination SET last_reply = ? WHERE name = ?", (reply, destination)
+                "INSERT INTO destination (name, last_reply) VALUES (?, ?)"
+                " ON CONFLICT DO UPDATE SET last_reply = excluded.last_reply",
+                (destination, reply),
             )
         who = ", ".join(it for it in (result.host, result.tls) if it)
         said = ": ".join(it for it in (who, reply) if it)

@@ -48,8 +48,8 @@ EACH_DESTINATION: Final = 20  # messages for one destination in one `take_due`
 Answer = TypeVar("Answer")
 
 
-def _ignore(_: StorageError | None) -> None:
-    pass
+def ignore(_: StorageError | None) -> None:
+    """Stand for a `done` that nobody waits for."""
 
 
 class Spool:
@@ -130,7 +130,7 @@ class Spool:
     def shelve(self, arrival: Arrival, done: Done) -> None:
         """Queue a complete message for the next commit."""
         if not self.has_room(0 if arrival.file else arrival.octets):
-            self._writer.save_room(Change(self._shelf.give_room_back, _ignore))
+            self._writer.save_room(Change(self._shelf.give_room_back, ignore))
             done(StorageError("full", f"{self.path.parent}: the disk is nearly full. Make room"))
             return
 
@@ -183,7 +183,7 @@ class Spool:
         results: Mapping[int, Result],
         *,
         offspring: Sequence[Offspring] = (),
-        done: Done = _ignore,
+        done: Done = ignore,
     ) -> None:
         """Record how an attempt ended, by place in the envelope. Committed lazily.
 

@@ -1,0 +1,123 @@
+"""What the journal answers for: messages that are not on the shelf yet, and how they are told."""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from posthouse.mail.envelope import Envelope
+from posthouse.spool.database import flush_directory
+from posthouse.spool.entries import Delivered, Gone, Kept, encode
+from posthouse.spool.fresh import Fresh, FreshMessages
+from posthouse.spool.identifiers import number_of
+from posthouse.spool.journeys import accepted_text, ended_text
+from posthouse.spool.lane import Lane, Record, Segment
+from posthouse.spool.records import Message, RecipientState, Result, Settled, StorageError
+from posthouse.spool.shelf import Arrival
+from posthouse.spool.times import to_number
+
+_QUICK: Final = frozenset({"delivered", "expanded"})  # outcomes that nobody has to hear about
+
+
+class Past(Struct, frozen=True):
+    """A message that was settled before it came to the shelf: only its journey is kept."""
+
+    id: str
+    envelope: Envelope
+    octets: int
+    settled: Mapping[int, tuple[Settled, datetime]]
+
+    def notes(self) -> Iterator[tuple[int, int, str]]:
+        """Yield its journey: number, time and text."""
+        number = number_of(self.id)
+        accepted = to_number(self.envelope.accepted)
+        yield number, accepted, accepted_text(self.envelope, self.octets)
+        for place, (result, at) in self.settled.items():
+            address = str(self.envelope.recipients[place].mailbox)
+            yield number, to_number(at), ended_text(address, result.kind, result)
+
+
+class Journal:
+    """The lane, and what the journal answers for."""
+
+    def __init__(self, directory: Path, memory_octets: int) -> None:
+        self.directory = directory
+        self.fresh = FreshMessages(memory_octets)
+        self.moving: dict[str, Fresh] = {}  # on their way to the shelf
+        self.past: list[Past] = []
+        self.lane: Lane | None = None
+        self.looked = time.monotonic()
+        # Of the step from here to the shelf: an outcome must not overtake its message.
+        self.lock = threading.RLock()
+
+    def find(self, message_id: str) -> Fresh | None:
+        """Return a message that is not on the shelf yet."""
+        wanted = message_id.upper()
+        return self.fresh.find(wanted) or self.moving.get(wanted)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the shelf has everything."""
+        return not (len(self.fresh) or self.moving or self.past)
+
+    def append(self, record: Record) -> None:
+        """Queue a record."""
+        assert self.lane is not None, "opened"
+        self.lane.append(record)
+
+    def forget(self, it: Fresh) -> None:
+        """Note that the journal need not answer for a message any more."""
+        assert self.lane is not None, "opened"
+        self.lane.release(it.segment)
+        self.append(Record(partial(encode, Gone(it.kept.id)), nobody, lazy=True))
+
+    def remove_segments(self, paths: Sequence[Path]) -> None:
+        """Remove segments that say nothing any more."""
+        for path in paths:
+            path.unlink(missing_ok=True)
+        flush_directory(self.directory)
+
+
+def nobody(_: Segment | None, __: StorageError | None) -> None:
+    """Stand for a `done` that nobody waits for."""
+
+
+def arrival_of(kept: Kept) -> Arrival:
+    """Return a message for the shelf."""
+    return Arrival(kept.id, kept.envelope, kept.content, len(kept.content))
+
+
+def quick_results(results: Mapping[int, Result]) -> dict[int, Settled]:
+    """Return the results if all are final and nobody has to hear of them; else nothing."""
+    quick = {
+        place: result
+        for place, result in results.items()
+        if isinstance(result, Settled) and result.kind in _QUICK
+    }
+    return quick if len(quick) == len(results) else {}
+
+
+def delivered_word(message_id: str, place: int, result: Settled, at: datetime) -> Delivered:
+    """Return what the journal says of a recipient that has the message."""
+    return Delivered(message_id, (place,), result.kind, result.reply, result.host, to_number(at))
+
+
+def message_of(it: Fresh) -> Message:
+    """Return what is known of a message that is not on the shelf."""
+    kept, states = it.kept, []
+    for place, recipient in enumerate(kept.envelope.recipients):
+        domain = recipient.mailbox.domain
+        if place in it.settled:
+            result, at = it.settled[place]
+            states.append(
+                RecipientState(place, domain, result.kind, 1, None, at, result.reply, result.host)
+            )
+        else:
+            due = kept.envelope.accepted
+            states.append(RecipientState(place, domain, "waiting", 0, due))
+    return Message(kept.id, kept.envelope, len(kept.content), tuple(states))
