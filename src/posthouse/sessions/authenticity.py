@@ -17,7 +17,7 @@ from posthouse.authentication.authentication_results import Finding, results_fie
 from posthouse.authentication.dmarc import Dmarc, evaluate
 from posthouse.authentication.lookups import LookUp, LookUpError, Records, RecordType, texts_by
 from posthouse.authentication.results import Check, Result
-from posthouse.authentication.signatures.arc_verification import Arc, verify_chain
+from posthouse.authentication.signatures.arc_verification import NOBODY, Arc, verify_chain
 from posthouse.authentication.signatures.arriving import ArrivingMessage
 from posthouse.authentication.signatures.verification import Verified, verify_message
 from posthouse.authentication.spf import Sender, Spf, check_sender
@@ -132,18 +132,15 @@ class Examiner:
 
 async def authenticity_of(message: ArrivingMessage, asked: Asked, look_up: LookUp) -> Authenticity:
     """Return what SPF, DKIM, ARC and DMARC say of a message that has come."""
-    texts = texts_by(look_up)
-    late: tuple[Verified, ...] = ()
-    if message.signatures:
-        late = (Verified(Result.TEMPERROR, TOO_SLOW),)
-    spf, signatures, arc = await asyncio.gather(
-        _in_time(
-            partial(check_sender, asked.sender, look_up, asked.hostname),
-            Spf(Result.TEMPERROR, TOO_SLOW),
-        ),
-        _in_time(partial(verify_message, message, texts, asked.at), late),
-        _in_time(partial(verify_chain, message, texts), Arc(Result.TEMPERROR, TOO_SLOW)),
+    ask_spf = _in_time(
+        partial(check_sender, asked.sender, look_up, asked.hostname),
+        Spf(Result.TEMPERROR, TOO_SLOW),
     )
+    signatures: tuple[Verified, ...] = ()
+    if message.signatures or message.chain:
+        spf, (signatures, arc) = await asyncio.gather(ask_spf, _signatures(message, asked, look_up))
+    else:
+        spf, arc = await ask_spf, Arc(Result.NONE, NOBODY)
     author = author_domain(message.header)
     dmarc = await _in_time(
         partial(evaluate, author, spf, signatures, look_up),
@@ -153,6 +150,16 @@ async def authenticity_of(message: ArrivingMessage, asked: Asked, look_up: LookU
     field = results_field(asked.hostname, findings)
     steps = tuple(_steps(spf, signatures, arc, dmarc))[:STEPS_MAX]
     return Authenticity(field, steps, dmarc)
+
+
+async def _signatures(
+    message: ArrivingMessage, asked: Asked, look_up: LookUp
+) -> tuple[tuple[Verified, ...], Arc]:
+    texts = texts_by(look_up)
+    late = tuple(Verified(Result.TEMPERROR, TOO_SLOW) for _ in message.signatures[:1])
+    signatures = await _in_time(partial(verify_message, message, texts, asked.at), late)
+    chain = partial(verify_chain, message, texts)
+    return signatures, await _in_time(chain, Arc(Result.TEMPERROR, TOO_SLOW))
 
 
 def author_domain(header: HeaderSection) -> str:

@@ -160,7 +160,7 @@ PIECES = st.sampled_from(
      b" "]
 )  # fmt: skip
 RECORDS = st.lists(
-    st.sampled_from(["v=DKIM1;", "k=rsa;", "k=ed25519;", "p=", "p=AAAA;", RECORD, "t=s;", "ü", ";"]),
+    st.sampled_from(["v=DKIM1;", "k=rsa;", "k=ed25519;", "p=", "p=AAAA;", RECORD, "t=s;", ";"]),
     max_size=5,
 ).map(" ".join)  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Whether the chain of forwarders holds (RFC 8617 §5.2)."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
 
@@ -19,6 +20,8 @@ from posthouse.authentication.signatures.verification import (
     is_whole,
 )
 from posthouse.mail.message import Field
+
+NOBODY: Final = "nobody sealed it"
 
 
 class Arc(Struct, frozen=True):
@@ -48,7 +51,7 @@ async def verify_chain(message: ArrivingMessage, look_up: TextLookUp) -> Arc:
     """
     chain = message.chain
     if chain is None:
-        return Arc(Result.NONE, "nobody sealed it")
+        return Arc(Result.NONE, NOBODY)
     domain = chain.sets[-1].seal.domain if chain.sets else ""
     trial = Trial()
     ended = await _judge(trial, chain, message, look_up)
