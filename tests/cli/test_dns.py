@@ -137,3 +137,17 @@ async def test_what_is_wrong_is_told_with_what_is_there(zones: Zones) -> None:
     assert states["dmarc"] == ("wrong", "2 records, so none counts")
     assert states["dkim"] == ("wrong", "another key")
     assert states["ptr"][0] == "ok"
+
+
+async def test_who_sends_by_a_smart_host_lets_that_host_send(zones: Zones, tmp_path: Path) -> None:
+    file = tmp_path / "posthouse.toml"
+    host = 'via = "smtp://relay.provider.example:587"'
+    file.write_text(re.sub(r"from_addresses = .*", host, file.read_text()))
+    records = (await said("dns", "records", DOMAIN)).out
+    assert '"v=spf1 mx a:relay.provider.example ~all"' in records
+    assert "PTR" not in records
+    publish(zones, records)
+    zones.put("relay.provider.example", "A", "192.0.2.25")
+    zones.put("mail.proseware.com", "A", "192.0.2.26")
+    found = await said("dns", "check", DOMAIN)
+    assert found.code == Exit.DONE, found.out

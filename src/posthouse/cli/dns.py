@@ -6,7 +6,7 @@ import click
 
 from posthouse.cli.dkim import keys_of, our_domain
 from posthouse.cli.dns_checks import Checked, Site, State, check_records
-from posthouse.cli.dns_plan import Need, Purpose, Record, our_addresses, plan
+from posthouse.cli.dns_plan import Need, Purpose, Record, our_addresses, plan, smart_host
 from posthouse.cli.exits import Exit, Failure
 from posthouse.cli.installation import Installation, current_options, open_installation
 from posthouse.cli.main import shared_options
@@ -74,7 +74,9 @@ async def _checked(
 ) -> tuple[Checked, ...]:
     configuration = opened.loaded.configuration
     resolver = resolver_of(configuration)
-    site = Site(configuration.hostname, name, our_addresses(configuration))
+    site = Site(
+        configuration.hostname, name, our_addresses(configuration), smart_host(configuration)
+    )
     try:
         return await check_records(planned, site, look_up_by(resolver))
     finally:

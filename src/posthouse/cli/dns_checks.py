@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from ipaddress import ip_address
 from typing import Final
@@ -52,11 +53,13 @@ class Site(Struct, frozen=True):
         hostname: Our name.
         domain: The domain in question.
         addresses: That we send from; empty if the configuration does not tell.
+        sends_by: Name of the smart host that all mail leaves by; "" if we send it ourselves.
     """
 
     hostname: str
     domain: str
     addresses: tuple[str, ...]
+    sends_by: str = ""
 
 
 async def check_records(
@@ -93,14 +96,15 @@ async def _lets_us_send(record: Record, site: Site, look_up: LookUp) -> Checked:
         return Checked(record, State.MISSING)
     hello = record.purpose is Purpose.SPF_HELLO
     path = NULL if hello else ReversePath(Mailbox("postmaster", record.name))
-    addresses = site.addresses or await _addresses(site.hostname, look_up)
+    host = site.hostname if hello else site.sends_by or site.hostname
+    addresses = site.addresses or await _addresses(host, look_up)
     for address in addresses:
         sender = Sender(ip_address(address), site.hostname, path)
         spf = await check_sender(sender, look_up, site.hostname)
         if spf.result is not Result.PASS:
             return Checked(record, State.WRONG, f"{found[0]} ({address}: {spf.result})")
     if not addresses:
-        return Checked(record, State.UNKNOWN, f"{site.hostname} has no address yet")
+        return Checked(record, State.UNKNOWN, f"{host} has no address yet")
     return Checked(record, State.OK, found[0])
 
 
@@ -146,6 +150,8 @@ async def _texts(record: Record, look_up: LookUp, begin: str) -> list[str]:
 
 
 async def _addresses(hostname: str, look_up: LookUp) -> tuple[str, ...]:
+    with suppress(ValueError):
+        return (str(ip_address(hostname)),)
     four, six = await look_up(hostname, "A"), await look_up(hostname, "AAAA")
     return (*four.values, *six.values)
 

@@ -61,7 +61,12 @@ def plan(
 
 
 def our_addresses(configuration: Configuration) -> tuple[str, ...]:
-    """Return the public addresses that we send from, as far as the configuration tells."""
+    """Return the public addresses that we send from, as far as the configuration tells.
+
+    Empty where everything goes out by a smart host: then its addresses are what others see.
+    """
+    if smart_host(configuration):
+        return ()
     named = list(configuration.outbound.from_addresses)
     if not named:
         named = [
@@ -71,6 +76,11 @@ def our_addresses(configuration: Configuration) -> tuple[str, ...]:
             for it in listener.on
         ]
     return tuple(dict.fromkeys(each for each in named if ip_address(each).is_global))
+
+
+def smart_host(configuration: Configuration) -> str:
+    """Return the host that all our mail leaves by; "" if we send it ourselves."""
+    return configuration.outbound.via.host or ""
 
 
 def _records(
@@ -88,7 +98,7 @@ def _records(
         name = ip_address(address).reverse_pointer
         why = "many refuse mail from addresses without a name; the provider sets it"
         yield Record(name, "PTR", f"{host}.", Purpose.PTR, Need.REQUIRED, why)
-    senders = " ".join(["mx", *(_mechanism(address) for address in addresses)])
+    senders = " ".join(["mx", *(_mechanism(it) for it in addresses), *_by(configuration)])
     yield Record(
         domain, "TXT", f"v=spf1 {senders} ~all", Purpose.SPF, Need.REQUIRED, "who may send for it"
     )
@@ -135,6 +145,18 @@ def _key_records(domain: str, keys: Sequence[StoredKey]) -> Iterator[Record]:
         else:
             why = f"retired {key.retired}; take it out after {key.record_goes}"
             yield Record(key.name, "TXT", key.record, Purpose.DKIM_RETIRED, Need.OPTIONAL, why)
+
+
+def _by(configuration: Configuration) -> list[str]:
+    """What lets a smart host send for us."""
+    host = smart_host(configuration)
+    if not host:
+        return []
+    try:
+        ip_address(host)
+    except ValueError:
+        return [f"a:{host}"]
+    return [_mechanism(host)]
 
 
 def _mechanism(address: str) -> str:
