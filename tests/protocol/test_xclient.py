@@ -18,8 +18,8 @@ def test_xclient_as_postfix_says_it() -> None:
 
 
 def test_what_is_not_available_is_not_known() -> None:
-    told = parse_xclient("NAME=[UNAVAILABLE] ADDR=IPV6:2001:db8::7 HELO=[TEMPUNAVAIL] LOGIN=ann")
-    assert told == ToldClient(address=ip_address("2001:db8::7"), login="ann")
+    told = parse_xclient("NAME=[UNAVAILABLE] ADDR=IPV6:2001:db8::7 HELO=[TEMPUNAVAIL] DESTPORT=587")
+    assert told == ToldClient(address=ip_address("2001:db8::7"), destination_port=587)
 
 
 def test_values_are_xtext() -> None:
@@ -31,7 +31,7 @@ def test_xforward_has_its_own_attributes() -> None:
     told = parse_xforward("NAME=a.example IDENT=4F2A SOURCE=LOCAL")
     assert told == ToldClient(name="a.example", identity="4F2A", source="LOCAL")
     with pytest.raises(AttributesError):
-        parse_xforward("LOGIN=ann")
+        parse_xforward("DESTPORT=25")
     with pytest.raises(AttributesError):
         parse_xclient("IDENT=4F2A")
 
@@ -52,6 +52,7 @@ def test_xforward_has_its_own_attributes() -> None:
         "HELO=+FF",
         "HELO=" + "x" * 300,
         "COLOUR=red",
+        "LOGIN=ann",  # who signs in, does so here
     ],
 )
 def test_what_cannot_be_is_refused(arguments: str) -> None:

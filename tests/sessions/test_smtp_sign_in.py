@@ -157,3 +157,37 @@ async def test_tls_with_the_proxy_counts_where_tls_comes_before_sign_in(tmp_path
         place.mkdir()
         async with talking(place, "submission", header, proxied_from=LOOPBACK) as (talk, _):
             assert await talk.mechanisms() == offered
+
+
+async def test_a_trusted_server_tells_whom_it_speaks_for(tmp_path: Path) -> None:
+    async with talking(tmp_path, "devices", told_from=LOOPBACK) as (talk, opened):
+        hello = await talk.say("EHLO filter.example")
+        assert "XCLIENT NAME ADDR PORT PROTO HELO DESTADDR DESTPORT" in hello
+        assert (await talk.say("XFORWARD NAME=a.example ADDR=192.0.2.8")).startswith("250")
+        assert (await talk.say("XCLIENT ADDR=oops")).startswith("501")
+        assert (await talk.scram(ScramClient("ann", PASSWORD, "nonce"))).startswith("235")
+        assert (await talk.say("XCLIENT NAME=c.example ADDR=192.0.2.7 PROTO=ESMTP")).startswith(
+            "220"
+        )
+        assert (await talk.say("MAIL FROM:<ann@proseware.com>")).startswith("503"), "EHLO first"
+        hello = await talk.say("EHLO client.example")
+        assert "XCLIENT" not in hello, "the client itself is nobody to tell us anything"
+        assert (await talk.say("XCLIENT ADDR=127.0.0.1")).startswith("502")
+        said = await talk.say("MAIL FROM:<ann@proseware.com>")
+        assert said.startswith("530"), "the sign-in before was the filter's own"
+        assert (await talk.scram(ScramClient("ann", PASSWORD, "nonce"))).startswith("235")
+        assert [it.client for it in opened.events if isinstance(it, SignedIn)] == [
+            "127.0.0.1",
+            "192.0.2.7",
+        ]
+    assert opened.service.census.sessions == 0
+
+
+async def test_nobody_else_tells_us_anything(tmp_path: Path) -> None:
+    async with talking(tmp_path, "devices") as (talk, _):
+        assert "XCLIENT" not in await talk.say("EHLO a.example")
+        assert (await talk.say("XCLIENT ADDR=192.0.2.7")).startswith("502")
+        assert (await talk.say("XFORWARD ADDR=192.0.2.7")).startswith("502")
+        await talk.scram(ScramClient("ann", PASSWORD, "nonce"))
+        await talk.say("MAIL FROM:<ann@proseware.com>")
+        assert (await talk.say("XCLIENT ADDR=192.0.2.7")).startswith("502"), "in a transaction too"

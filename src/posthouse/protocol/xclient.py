@@ -1,7 +1,8 @@
 """XCLIENT and XFORWARD: a trusted server or filter tells whom it speaks for (Postfix's extensions).
 
 As Postfix's ``XCLIENT_README`` and ``XFORWARD_README`` have them. XCLIENT replaces what the session
-knows of its client; XFORWARD is for the record only and must change no decision.
+knows of its client; XFORWARD is for the record only and must change no decision. LOGIN is not
+taken: who signs in, does so here.
 """
 
 import re
@@ -10,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-XCLIENT_NAMES: Final = ("NAME", "ADDR", "PORT", "PROTO", "HELO", "LOGIN", "DESTADDR", "DESTPORT")
+XCLIENT_NAMES: Final = ("NAME", "ADDR", "PORT", "PROTO", "HELO", "DESTADDR", "DESTPORT")
 XFORWARD_NAMES: Final = ("NAME", "ADDR", "PORT", "PROTO", "HELO", "IDENT", "SOURCE")
 VALUE_OCTETS_MAX: Final = 255
 _UNKNOWN: Final = frozenset({"[UNAVAILABLE]", "[TEMPUNAVAIL]"})
@@ -32,7 +33,6 @@ class ToldClient(Struct, frozen=True):
         name: Its verified host name.
         hello: What it said in EHLO or HELO; printable.
         extended: It said EHLO (PROTO=ESMTP); None if not told.
-        login: Who signed in there (XCLIENT).
         destination: Address it connected to (XCLIENT).
         destination_port: Port it connected to (XCLIENT).
         identity: Queue id there (XFORWARD).
@@ -44,7 +44,6 @@ class ToldClient(Struct, frozen=True):
     name: str = ""
     hello: str = ""
     extended: bool | None = None
-    login: str = ""
     destination: IPv4Address | IPv6Address | None = None
     destination_port: int | None = None
     identity: str = ""
@@ -112,7 +111,6 @@ def _told(found: dict[str, str]) -> ToldClient:
         name=name.lower(),
         hello=found.get("HELO", ""),
         extended=protocol == "ESMTP" if protocol else None,
-        login=found.get("LOGIN", ""),
         destination=_address(found.get("DESTADDR", "")),
         destination_port=_port(found.get("DESTPORT", "")),
         identity=found.get("IDENT", ""),

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from posthouse.mail.reply import Reply
 from posthouse.policy.facts import Client, Load, Request
 from posthouse.policy.limits import decide_connection
+from posthouse.policy.networks import fold
 from posthouse.policy.rules import ListenerRule
 from posthouse.protocol.mechanisms import Circumstances
 from posthouse.protocol.smtp import events, replies
@@ -25,7 +26,7 @@ from posthouse.sessions.sign_in import SignInWork
 from posthouse.sessions.smtp_mail import MailWork
 from posthouse.sessions.smtp_service import SmtpService
 from posthouse.telemetry.case import fresh_id
-from posthouse.telemetry.events import BugMet, Connected, Disconnected, TlsFailed, TlsStarted
+from posthouse.telemetry.events import BugMet, Connected, Disconnected, Noted, TlsFailed, TlsStarted
 from posthouse.wire.stream import StreamProtocol
 from posthouse.wire.tls import TlsError
 
@@ -68,7 +69,7 @@ class SmtpSession(StreamProtocol):
 
     def stream_opened(self) -> None:
         """Count the session, before any handshake costs us something."""
-        address = self.peer_address
+        address = self._counted_as = self.peer_address
         self._client = Client(address, self._listener.name)
         load = self._service.census.load(address)
         self._service.census.enter(address)
@@ -136,7 +137,7 @@ class SmtpSession(StreamProtocol):
         self._sign_in.cancel()
         if self._client is None:
             return
-        self._service.census.leave(self._client.address)
+        self._service.census.leave(self._counted_as)
         self._service.sessions.discard(self)
         self._service.log(
             Disconnected(self.id, str(self._client.address), self._why_ended, self._mail.accepted)
@@ -301,6 +302,27 @@ class SmtpSession(StreamProtocol):
         self._sign_in.cancel()
         return event.reply
 
+    def _client_told(self, event: events.ClientTold) -> Reply:
+        """Speak with the client that is told from now on, as if it had just connected."""
+        self._mail.abandon()
+        self._sign_in.cancel()
+        self._signed_in = self._sign_in.signed_in = None
+        before, told = self._known_client(), event.told
+        address = fold(told.address) if told.address is not None else before.address
+        self._set_client(address=address, hello=told.hello)
+        self._service.log(Connected(self.id, str(address), self._listener.name))
+        refusal = self._refuse_connection(self._service.census.load(address))
+        if refusal is not None:
+            return Reply(421, "4.7.0", refusal.text)
+        self._renew_offer()
+        return replies.ready(self._service.rules.hostname)
+
+    def _origin_told(self, event: events.OriginTold) -> Reply:
+        told = event.told
+        words = f"{told.name or '?'} [{told.address or '?'}] {told.hello} {told.identity}".strip()
+        self._service.log(Noted(f"session {self.id}: mail came from {words}"))
+        return replies.RESET_OK
+
     def _reset(self, _: events.ResetReceived) -> Reply:
         self._mail.abandon()
         return replies.RESET_OK
@@ -325,6 +347,8 @@ class SmtpSession(StreamProtocol):
         events.AuthRequested: _auth_requested,
         events.SaslResponse: _sasl_response,
         events.SignInBroken: _sign_in_broken,
+        events.ClientTold: _client_told,
+        events.OriginTold: _origin_told,
         events.ResetReceived: _reset,
         events.NoopReceived: _constant(replies.NOOP_OK),
         events.HelpReceived: _constant(replies.HELP),
@@ -351,10 +375,16 @@ class SmtpSession(StreamProtocol):
         self._listener = rules.listeners.get(self._listener.name, self._listener)
         self._core.set_offer(self._offer())
 
+    def _may_tell(self) -> bool:
+        """Whether the client is a server that may speak for others; not once it does."""
+        trusted = self._listener.told_from
+        return trusted is not None and bool(trusted.find(self._known_client().address))
+
     def _offer(self) -> Offer:
         return self._service.offer(
             self._listener,
             tls=self.is_encrypted,
             signed_in=self._signed_in is not None,
             can_bind=bool(self.bindings),
+            tells=self._may_tell(),
         )

@@ -154,7 +154,13 @@ class SmtpService(Struct, eq=False):
         return self.limits.sign_in_failures_max
 
     def offer(
-        self, listener: ListenerRule, *, tls: bool, signed_in: bool, can_bind: bool = False
+        self,
+        listener: ListenerRule,
+        *,
+        tls: bool,
+        signed_in: bool,
+        can_bind: bool = False,
+        tells: bool = False,
     ) -> Offer:
         """Return what EHLO offers on a listener at this moment."""
         may_sign_in = not signed_in and takes_sign_ins(self.rules, listener, self.now())
@@ -170,4 +176,5 @@ class SmtpService(Struct, eq=False):
             mechanisms=names,
             sign_in_after_tls=after_tls and self.tls is not None,
             tls=tls,
+            tells=tells,
         )

@@ -11,6 +11,7 @@ from msgspec import Struct
 from posthouse.mail.address import Mailbox, ReversePath
 from posthouse.mail.envelope import Notify
 from posthouse.mail.reply import Reply
+from posthouse.protocol.xclient import ToldClient
 
 
 class HelloReceived(Struct, frozen=True):
@@ -111,6 +112,18 @@ class SaslResponse(Struct, frozen=True):
     octets: bytes
 
 
+class ClientTold(Struct, frozen=True):
+    """XCLIENT: a trusted server tells whom it speaks for. Answer with the greeting, or refuse."""
+
+    told: ToldClient
+
+
+class OriginTold(Struct, frozen=True):
+    """XFORWARD: a trusted filter tells where the next mail came from, for the record."""
+
+    told: ToldClient
+
+
 class ResetReceived(Struct, frozen=True):
     """RSET."""
 
@@ -179,6 +192,8 @@ Event: TypeAlias = (
     | TlsRequested
     | AuthRequested
     | SaslResponse
+    | ClientTold
+    | OriginTold
     | ResetReceived
     | NoopReceived
     | HelpReceived

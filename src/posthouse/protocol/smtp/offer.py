@@ -5,6 +5,7 @@ from typing import Final
 from msgspec import Struct
 
 from posthouse.mail.reply import Reply
+from posthouse.protocol.xclient import XCLIENT_NAMES, XFORWARD_NAMES
 
 COMMAND_OCTETS_MAX: Final = 512  # RFC 5321 §4.5.3.1.4, CRLF included
 # MAIL and RCPT grow with each extension: SIZE by 26 (RFC 1870 §3), BODY by 17 (RFC 6152 §2), AUTH=
@@ -29,6 +30,7 @@ class Offer(Struct, frozen=True):
         binarymime: BINARYMIME (RFC 3030); needs `chunking`.
         requiretls: REQUIRETLS may be offered where there is TLS.
         recipients_max: RCPTMAX of LIMITS (RFC 9422); 0: LIMITS is not offered.
+        tells: The peer is trusted to tell whom it speaks for: XCLIENT and XFORWARD.
         postmaster_domain: Domain of ``RCPT TO:<postmaster>``; the hostname if empty.
     """
 
@@ -44,6 +46,7 @@ class Offer(Struct, frozen=True):
     binarymime: bool = False
     requiretls: bool = False
     recipients_max: int = 0
+    tells: bool = False
     postmaster_domain: str = ""
 
     def hello_reply(self, *, extended: bool) -> Reply:
@@ -63,6 +66,8 @@ class Offer(Struct, frozen=True):
             ("BINARYMIME", self.binarymime and self.chunking),
             ("REQUIRETLS", self.requiretls and self.tls),
             (f"LIMITS RCPTMAX={self.recipients_max}", self.recipients_max > 0),
+            (f"XCLIENT {' '.join(XCLIENT_NAMES)}", self.tells),
+            (f"XFORWARD {' '.join(XFORWARD_NAMES)}", self.tells),
             ("ENHANCEDSTATUSCODES", True),
             ("HELP", True),
         )

@@ -18,6 +18,7 @@ from posthouse.mail.reply import Reply
 from posthouse.protocol.smtp import replies
 from posthouse.protocol.smtp.events import (
     AuthRequested,
+    ClientTold,
     DataRequested,
     Event,
     ExpandReceived,
@@ -25,6 +26,7 @@ from posthouse.protocol.smtp.events import (
     HelpReceived,
     MailReceived,
     NoopReceived,
+    OriginTold,
     QuitReceived,
     RecipientReceived,
     ResetReceived,
@@ -38,6 +40,12 @@ from posthouse.protocol.smtp.offer import (
     Offer,
 )
 from posthouse.protocol.smtp.states import Verb
+from posthouse.protocol.xclient import (
+    AttributesError,
+    ToldClient,
+    parse_xclient,
+    parse_xforward,
+)
 
 HELLO_NAME_OCTETS_MAX: Final = 255  # a domain (RFC 5321 §4.5.3.1.2)
 ENVELOPE_ID_SIGNS_MAX: Final = 100  # RFC 3461 §4.4
@@ -323,6 +331,22 @@ def _notify(value: str) -> frozenset[Notify]:
     return frozenset(_NOTIFY[word] for word in words)
 
 
+def _told(
+    parse: Callable[[str], ToldClient], make: Callable[[ToldClient], Event]
+) -> Callable[[str, Offer], Event]:
+    """Return what reads XCLIENT or XFORWARD; a peer that is not trusted hears of neither."""
+
+    def event(argument: str, offer: Offer) -> Event:
+        if not offer.tells:
+            raise CommandError(replies.NOT_IMPLEMENTED)
+        try:
+            return make(parse(argument))
+        except AttributesError:
+            raise CommandError(replies.TOLD_SYNTAX) from None
+
+    return event
+
+
 def _not_implemented(_: str, __: Offer) -> NoReturn:
     raise CommandError(replies.NOT_IMPLEMENTED)
 
@@ -351,10 +375,12 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "VRFY": Command(None, _with_argument(VerifyReceived)),
     "EXPN": Command(None, _with_argument(ExpandReceived)),
     "STARTTLS": Command(Verb.TLS, _tls),
+    "XCLIENT": Command(Verb.CLIENT_TOLD, _told(parse_xclient, ClientTold)),
+    "XFORWARD": Command(Verb.ORIGIN_TOLD, _told(parse_xforward, OriginTold)),
     "AUTH": Command(Verb.AUTH, parse_auth, SASL_LINE_OCTETS_MAX),
     **{
         word: Command(None, _not_implemented)
-        for word in ("SEND", "SOML", "SAML", "TURN", "ETRN", "ATRN", "XCLIENT", "XFORWARD", "LHLO")
+        for word in ("SEND", "SOML", "SAML", "TURN", "ETRN", "ATRN", "LHLO")
     },
 }
 

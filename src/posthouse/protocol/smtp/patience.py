@@ -5,6 +5,7 @@ from typing import Final
 from posthouse.protocol.smtp import replies
 from posthouse.protocol.smtp.events import (
     AuthRequested,
+    ClientTold,
     CommandRefused,
     ConnectionAbused,
     Event,
@@ -12,6 +13,7 @@ from posthouse.protocol.smtp.events import (
     HelloReceived,
     HelpReceived,
     NoopReceived,
+    OriginTold,
     ResetReceived,
     VerifyReceived,
 )
@@ -21,6 +23,8 @@ _IDLE: Final = frozenset(
     {
         HelloReceived,
         AuthRequested,
+        ClientTold,
+        OriginTold,
         ResetReceived,
         NoopReceived,
         HelpReceived,

@@ -10,6 +10,7 @@ from posthouse.protocol.smtp import replies
 from posthouse.protocol.smtp.content import ContentFlow
 from posthouse.protocol.smtp.events import (
     AuthRequested,
+    ClientTold,
     CommandRefused,
     ConnectionAbused,
     ContentArrived,
@@ -18,6 +19,7 @@ from posthouse.protocol.smtp.events import (
     Event,
     HelloReceived,
     MailReceived,
+    OriginTold,
     QuitReceived,
     RecipientReceived,
     ResetReceived,
@@ -54,6 +56,8 @@ _VERB_OF: Final[Mapping[type, Verb]] = {
     ResetReceived: Verb.RESET,
     QuitReceived: Verb.QUIT,
     TlsRequested: Verb.TLS,
+    ClientTold: Verb.CLIENT_TOLD,
+    OriginTold: Verb.ORIGIN_TOLD,
     AuthRequested: Verb.AUTH,
     SaslResponse: Verb.AUTH,
 }
@@ -62,6 +66,7 @@ _FAULTS: Final[Mapping[LineFault, Reply]] = {
     LineFault.BARE_NEWLINE: replies.BARE_NEWLINE,
     LineFault.NUL: replies.CONTROL_CHARACTER,
 }
+_TOLD: Final = frozenset({Verb.CLIENT_TOLD, Verb.ORIGIN_TOLD})
 # In which phases there is no command to take.
 _DEAF: Final = frozenset({Phase.SILENT, Phase.HANDSHAKE, Phase.CLOSED})
 
@@ -235,6 +240,8 @@ class ServerConnection:
             self._mail = event
         elif isinstance(event, HelloReceived):
             self.extended = event.extended
+        elif isinstance(event, ClientTold):
+            self.extended = self.signed_in = False
         if self.phase is Phase.READY:
             self._mail = self._content = None
         elif verb is Verb.DATA:
@@ -287,6 +294,8 @@ class ServerConnection:
         argument = argument.strip(" ")
         if command.verb is Verb.CHUNK:
             return self._begin_chunk(argument)
+        if command.verb in _TOLD and not self.offer.tells:
+            raise CommandError(replies.NOT_IMPLEMENTED)
         if command.verb is not None and command.verb not in AFTER[self.phase]:
             raise CommandError(self._why_not_now(command.verb))
         if command.verb is Verb.AUTH and self.signed_in:

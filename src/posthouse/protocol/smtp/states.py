@@ -45,6 +45,8 @@ class Verb(Enum):
     CHUNK_END = "octets of the chunk are here"
     CONTENT_END = "final dot, or octets of the last chunk"
     RESET = "RSET"
+    CLIENT_TOLD = "XCLIENT"
+    ORIGIN_TOLD = "XFORWARD"
     QUIT = "QUIT"
 
 
@@ -54,12 +56,19 @@ _BETWEEN: Final = {Verb.HELLO: Phase.READY, Verb.RESET: Phase.READY, **_LEAVING}
 # Where a command leads once it was answered positively. What is absent is answered 503.
 AFTER: Final[Mapping[Phase, Mapping[Verb, Phase]]] = {
     Phase.SILENT: {Verb.GREETING: Phase.CONNECTED},
-    Phase.CONNECTED: {Verb.HELLO: Phase.READY, Verb.RESET: Phase.CONNECTED, **_LEAVING},
+    Phase.CONNECTED: {
+        Verb.HELLO: Phase.READY,
+        Verb.RESET: Phase.CONNECTED,
+        Verb.CLIENT_TOLD: Phase.CONNECTED,
+        **_LEAVING,
+    },
     Phase.READY: {
         **_BETWEEN,
         Verb.TLS: Phase.HANDSHAKE,
         Verb.AUTH: Phase.SIGNING_IN,
         Verb.MAIL: Phase.SENDER,
+        Verb.CLIENT_TOLD: Phase.CONNECTED,  # another client: it begins anew
+        Verb.ORIGIN_TOLD: Phase.READY,
     },
     Phase.SIGNING_IN: {Verb.AUTH: Phase.SIGNING_IN, Verb.AUTH_END: Phase.READY},
     Phase.HANDSHAKE: {Verb.TLS_DONE: Phase.CONNECTED},  # RFC 3207 §4.2: all is forgotten
