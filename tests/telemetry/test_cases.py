@@ -15,6 +15,7 @@ from posthouse.policy.decision import Decision, Stage, Step, Verdict
 from posthouse.policy.facts import Account, Client, Request, SignIn
 from posthouse.policy.reasons import Reason
 from posthouse.telemetry import case_file, cases
+from posthouse.telemetry.asked import asked_of
 from posthouse.telemetry.case import decode, encode, fresh_id, id_as_meant
 from posthouse.telemetry.cases import Case, CaseReader, CaseStore, Search, StoreError, case_of
 from posthouse.telemetry.repeats import FULL_PER_MINUTE, KINDS_MAX, Repeats
@@ -102,6 +103,7 @@ def test_a_case_is_made_of_a_decision_and_what_it_was_about() -> None:
         field="From",
         allowed=("x@y",),
         minutes_ago=5,
+        asked=asked_of(request),
     )
     bare = case_of("1", Request(NOON, Client(ip_address("::1"), "mx")), decision)
     assert (bare.account, bare.reverse_path, bare.forward_path) == ("", "", "")

@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "simulate": ("simulate", "simulate"),
     "prove": ("prove", "prove"),
     "audit": ("audit", "audit"),
+    "diff": ("diff", "diff"),
     "test": ("policy_test", "test"),
     "explain": ("explain", "explain"),
     "reasons": ("explain", "reasons"),

@@ -15,8 +15,13 @@ from posthouse.telemetry.sinks import Log
 
 
 @click.command()
+@click.option(
+    "--shadow",
+    type=click.Path(path_type=Path),
+    help="A configuration to try beside: what it would decide otherwise is logged and counted.",
+)
 @shared_options
-def serve() -> None:
+def serve(shadow: Path | None) -> None:
     """Run the server; ends with SIGTERM or Ctrl-C, reads its configuration again on SIGHUP.
 
     With --json, one line on standard output tells when it takes connections, and where.
@@ -32,11 +37,15 @@ def serve() -> None:
                 note(f"{name:<12} {', '.join(places)}")
             note("serving; Ctrl-C stops")
 
-    serve_until_stopped(path, ready)
+    serve_until_stopped(path, ready, shadow=shadow)
 
 
 def serve_until_stopped(
-    path: Path, ready: Callable[[dict[str, list[str]]], None], log: Log | None = None
+    path: Path,
+    ready: Callable[[dict[str, list[str]]], None],
+    log: Log | None = None,
+    *,
+    shadow: Path | None = None,
 ) -> None:
     """Run the server with a configuration file; `ready` is called once it takes connections.
 
@@ -46,6 +55,6 @@ def serve_until_stopped(
         Failure: If it cannot start.
     """
     try:
-        run_server(path, ready=ready, log=log)
+        run_server(path, ready=ready, log=log, shadow=shadow)
     except StartError as problem:
         raise Failure(str(problem), Exit(problem.exit_code)) from None

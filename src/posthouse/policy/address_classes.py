@@ -4,13 +4,14 @@ The policy sees an address only through the network doors that hold it. So all a
 the same doors are one class, and one of them speaks for all.
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from posthouse.policy.networks import Address
+from posthouse.policy.networks import Address, NetworkTable
 from posthouse.policy.rules import AddressSet, Door, Rules
 
 SPACE: Final = {4: 1 << 32, 6: 1 << 128}
@@ -42,8 +43,26 @@ def address_classes(rules: Rules) -> tuple[AddressClass, ...]:
 
     Doors that differ only in name and networks behave alike and are one kind.
     """
-    merged: dict[tuple[int, frozenset[Signature]], AddressClass] = {}
-    signatures = [_signature(door) for door in rules.doors]
+    return _classes(rules, [_signature(door) for door in rules.doors])
+
+
+def address_classes_of_both(old: Rules, new: Rules) -> tuple[AddressClass, ...]:
+    """Return the classes that either of two sets of rules can tell apart.
+
+    Numbers of doors are those of `old`, then of `new`.
+    """
+    count = len(old.doors)
+    entries = [
+        *((network, it) for network, them in old.networks.networks() for it in them),
+        *((network, it + count) for network, them in new.networks.networks() for it in them),
+    ]
+    both = replace(old, doors=old.doors + new.doors, networks=NetworkTable(entries))
+    sides = [("old", _signature(door)) for door in old.doors]
+    return _classes(both, [*sides, *(("new", _signature(door)) for door in new.doors)])
+
+
+def _classes(rules: Rules, signatures: Sequence[Hashable]) -> tuple[AddressClass, ...]:
+    merged: dict[tuple[int, frozenset[Hashable]], AddressClass] = {}
     for version in (4, 6):
         for start, end, doors in _intervals(rules, version):
             key = (version, frozenset(signatures[number] for number in doors))

@@ -22,12 +22,14 @@ from posthouse.server.housekeeping import Chore, Housekeeping, tidy_spool
 from posthouse.server.incoming import SERVED, Incoming
 from posthouse.server.listeners import BoundListener, bind
 from posthouse.server.outgoing import PostOffice, outgoing, read_routes
+from posthouse.server.shadowing import shadow_of
 from posthouse.server.sources import sources_of
 from posthouse.server.stores import Stores
 from posthouse.server.tls import CertificateError, Certificates, own_certificate
 from posthouse.server.troubles import EXIT_CONFIGURATION, StartError
 from posthouse.sessions.granted import doors_of
 from posthouse.sessions.pop3_service import OpenSession
+from posthouse.sessions.shadow import Shadow
 from posthouse.telemetry.events import LogEvent, Noted, StoreFailed
 
 GRANTS_SECONDS: Final = 1.0
@@ -100,6 +102,7 @@ class Server:
         ground = Ground(stores, base, self.maildir_of, now, log, resolver)
         self._office = PostOffice(ground, loaded.configuration)
         self._join_halves(ground)
+        self.incoming.smtp.recorder.shadow = self._shadow(loaded)
         self._housekeeping = Housekeeping(self._chores(), log)
         self._bound: tuple[BoundListener, ...] = ()
         self._servers: list[asyncio.Server] = []
@@ -210,6 +213,7 @@ class Server:
         """
         configuration = loaded.configuration
         rules = self._compile(loaded)
+        shadow = self._shadow(loaded)
         routes = read_routes(configuration, self.base)
         certificates = self._certificates(configuration)
         sources_of(configuration, self.base, self.now)  # raises before anything is changed
@@ -218,6 +222,7 @@ class Server:
         self._office.configuration = configuration
         self.certificates = certificates
         self.incoming.use(configuration, rules)
+        self.incoming.smtp.recorder.shadow = shadow
         self.incoming.smtp.returns = self._office.returns
         self._carrier.post = self._office.post
         self.incoming.use_certificate(certificates.context)
@@ -236,6 +241,8 @@ class Server:
             return False
         self._grants = grants
         self.incoming.use(self.configuration, self._compile(self.loaded))
+        with suppress(StartError):  # its file is broken now: the shadow goes on without them
+            self.incoming.smtp.recorder.shadow = self._shadow(self.loaded)
         return True
 
     def renew_certificate(self) -> None:
@@ -254,6 +261,9 @@ class Server:
     def _tidy_spool(self) -> None:
         keep = self.configuration.storage.keep.held_mail
         tidy_spool(self.stores.spool, self.now() - keep)
+
+    def _shadow(self, loaded: Loaded) -> Shadow | None:
+        return shadow_of(loaded, self.base, self._grants, self.log)
 
     def _compile(self, loaded: Loaded) -> Rules:
         return compile_rules(

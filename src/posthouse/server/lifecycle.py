@@ -11,11 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from posthouse import __version__
 from posthouse.config.check import check
 from posthouse.config.diagnostic import ConfigurationError, Diagnostic, is_fatal, render
 from posthouse.config.load import Loaded, load
-from posthouse.config.schema import Configuration
+from posthouse.config.schema import Configuration, Shadow
 from posthouse.config.syntax import decode
 from posthouse.server.assembly import Server, bind_all, configured_certificates
 from posthouse.server.control import ControlSocket
@@ -44,18 +46,25 @@ HANDLES: Final = 65_536
 Ready = Callable[[dict[str, list[str]]], None]
 
 
-def serve(path: Path, *, ready: Ready | None = None, log: Log | None = None) -> None:
+def serve(
+    path: Path,
+    *,
+    ready: Ready | None = None,
+    log: Log | None = None,
+    shadow: Path | None = None,
+) -> None:
     """Run a server until it is told to stop by SIGTERM, SIGINT or the control socket.
 
     Args:
         path: The configuration file; relative paths in it count from its directory.
         ready: Called once all sockets take connections, with the addresses by listener.
         log: Where events go; by default to standard error, as the configuration says.
+        shadow: A configuration to try beside, instead of the one that the file names.
 
     Raises:
         StartError: If it cannot start: one message for the operator, and the exit code.
     """
-    loaded = load_file(path)
+    loaded = with_shadow(load_file(path), shadow)
     configuration = loaded.configuration
     directory = path.parent / configuration.storage.directory
     bound = bind_all(configuration)
@@ -69,7 +78,9 @@ def serve(path: Path, *, ready: Ready | None = None, log: Log | None = None) -> 
     raise_handle_limit()
     own_log = log or log_of(configuration)
     try:
-        _run(Run(path, loaded, directory, bound, own_log, certificates), ready)
+        run = Run(path, loaded, directory, bound, own_log, certificates)
+        run.shadow = shadow
+        _run(run, ready)
     finally:
         _close_all(bound)
         if log is None:
@@ -98,6 +109,14 @@ def load_file(path: Path) -> Loaded:
     if is_fatal(found):
         raise _wrong(found, text, path)
     return loaded
+
+
+def with_shadow(loaded: Loaded, shadow: Path | None) -> Loaded:
+    """Return the configuration with another shadow than it names."""
+    if shadow is None:
+        return loaded
+    file = Shadow(file=str(shadow.absolute()))
+    return replace(loaded, configuration=loaded.configuration.model_copy(update={"shadow": file}))
 
 
 def _wrong(
@@ -159,6 +178,7 @@ class Run:
         log: Log,
         certificates: Certificates | None,
     ) -> None:
+        self.shadow: Path | None = None  # tried beside, instead of the one that the file names
         self._certificates = certificates
         self._path = path
         self._loaded = loaded
@@ -247,7 +267,7 @@ class Run:
         """
         assert self._server is not None, "serving"
         try:
-            loaded = load_file(self._path)
+            loaded = with_shadow(load_file(self._path), self.shadow)
             _check_needs_no_restart(self._loaded.configuration, loaded.configuration)
             self._server.use(loaded)
         except StartError as problem:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from posthouse.policy.decision import Decision, Stage, Step, Verdict
 from posthouse.policy.facts import Request
 from posthouse.policy.reasons import Reason
+from posthouse.telemetry.asked import Asked, Told, asked_of, request_again
 from posthouse.telemetry.escaping import escaped
 
 ID_CHARACTERS: Final = 8
@@ -39,6 +40,7 @@ class Case(Struct, frozen=True):
         reverse_path: ``a@b``; ``<>`` for the null one; "" before MAIL.
         forward_path: ``a@b``; "" before RCPT.
         message_id: Id of the message in the spool, where there is one.
+        header_id: Its Message-ID field; hostile text.
         trace: Every question asked, in order.
         would_help: Smallest changes that would let the mail through, smallest first.
         field: Header field that the reason is about.
@@ -48,6 +50,7 @@ class Case(Struct, frozen=True):
         recognitions: What the doors said.
         repeats: How many more of this kind came from this client soon after, only counted.
         last_at: When the last of those came.
+        asked: What else the decision depended on; None in cases of older versions.
     """
 
     id: str
@@ -73,6 +76,21 @@ class Case(Struct, frozen=True):
     recognitions: tuple[str, ...] = ()
     repeats: int = 0
     last_at: datetime | None = None
+    header_id: str = ""
+    asked: Asked | None = None
+
+    def request(self) -> Request | None:
+        """Return the request that was decided, to be decided again; None if it was not kept."""
+        if self.asked is None:
+            return None
+        told = Told(
+            self.at, self.client, self.listener, self.tls, self.hello,
+            self.reverse_path, self.forward_path,
+        )  # fmt: skip
+        try:
+            return request_again(told, self.asked)
+        except ValueError:
+            return None
 
 
 def case_of(
@@ -109,6 +127,7 @@ def case_of(
         allowed=decision.allowed,
         minutes_ago=decision.minutes_ago,
         recognitions=decision.recognitions,
+        asked=asked_of(request),
     )
 
 
