@@ -100,13 +100,33 @@ def test_without_a_running_server_it_is_exit_code_4(
      ("ask", "--client", "192.0.2.1", "--from", "a@b.example", "--to", "c@d.example")],
     ids=" ".join,
 )  # fmt: skip
-def test_without_a_storage_directory_it_is_exit_code_4(
+def test_a_storage_directory_that_cannot_be_used_is_exit_code_4(
     arguments: tuple[str, ...], installation: Path
 ) -> None:
     (installation / "storage").rmdir()
+    (installation / "storage").touch()
     ran = command(*arguments)
     assert ran.code == Exit.UNREACHABLE
-    assert "start the server once" in ran.err
+    assert "storage" in ran.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("explain", "7Q4KX2MB"), ("decisions", "tail", "--no-follow"), ("decisions", "search")],
+    ids=" ".join,
+)
+def test_damaged_cases_are_exit_code_4(arguments: tuple[str, ...], installation: Path) -> None:
+    (installation / "storage" / "cases.db").write_bytes(b"garbage" * 1000)
+    ran = command(*arguments)
+    assert ran.code == Exit.UNREACHABLE
+    assert "cases.db" in ran.err
+    assert len(ran.err.strip().splitlines()) == 1
+
+
+@pytest.mark.usefixtures("installation")
+def test_no_decisions_yet_is_told() -> None:
+    ran = command("decisions", "search")
+    assert (ran.code, "no decisions were made yet" in ran.err) == (Exit.UNREACHABLE, True)
 
 
 def test_every_command_of_the_table_exists() -> None:

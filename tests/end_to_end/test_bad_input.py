@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import shutil
 import smtplib
 import socket
@@ -16,6 +17,7 @@ import pytest
 
 from posthouse.lab.hosts import LabError, wait_for
 from posthouse.server.requests import QueueList, QueueRetry, Status
+from tests.cli.commands import command
 from tests.end_to_end.server import ANN, BOB, SIGNED_IN, Server, configuration, door, running
 from tests.end_to_end.sinks import Sink, sinking
 from tests.end_to_end.talking import Talk, signed_in
@@ -43,6 +45,14 @@ def refused_start(file: Path, *before: str) -> tuple[int, str]:
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("posthouse: ")
     return done.returncode, done.stderr
+
+
+def refused_here(file: Path) -> tuple[int, str]:
+    """The same in this process, for what is refused before anything is opened."""
+    ran = command("--config", str(file), "--json", "serve")
+    assert ran.out == ""
+    assert "Traceback" not in ran.err
+    return ran.code, ran.err
 
 
 @pytest.fixture
@@ -88,7 +98,7 @@ def test_a_wrong_configuration_is_exit_code_3(
     file.write_text(text.replace(*change, 1))
     if "no-such-user" in words and os.geteuid() != 0:
         pytest.skip("only root gives root up")
-    code, said = refused_start(file)
+    code, said = refused_here(file)
     assert code == 3
     assert words in said
 
@@ -96,19 +106,19 @@ def test_a_wrong_configuration_is_exit_code_3(
 def test_all_errors_are_told_at_once(file: Path) -> None:
     text = file.read_text().replace("service = ", "servise = ").replace("level", "levle")
     file.write_text(text)
-    code, said = refused_start(file)
+    code, said = refused_here(file)
     assert code == 3
     assert said.count("error[") >= 6
 
 
 def test_a_file_that_is_no_text_or_not_there_is_exit_code_3(file: Path) -> None:
     file.write_bytes(b"\x00\xff\xfe" * 100)
-    assert refused_start(file)[0] == 3
+    assert refused_here(file)[0] == 3
     file.unlink()
-    code, said = refused_start(file)
+    code, said = refused_here(file)
     assert (code, "cannot read" in said) == (3, True)
     file.mkdir()
-    assert refused_start(file)[0] == 3
+    assert refused_here(file)[0] == 3
 
 
 def test_a_taken_port_is_exit_code_4_and_named(file: Path) -> None:
@@ -411,3 +421,31 @@ def test_two_servers_do_not_share_a_storage(file: Path) -> None:
         assert code == 4
         assert "another Posthouse" in said
         assert str(server.process_id) in said
+
+
+@as_root
+def test_only_root_and_the_server_s_group_may_ask_the_server(open_place: Path) -> None:
+    with running(open_place, configuration(SIGNED_IN), ANN):
+        (open_place / "storage").chmod(0o755)
+        done = subprocess.run(
+            [*NOBODY, sys.executable, "-m", "posthouse", "--config",
+             str(open_place / "posthouse.toml"), "status"],
+            capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+    assert done.returncode == 6
+    assert "may only be used by root and the server's own group" in done.stderr
+
+
+@as_root
+def test_root_is_given_up_once_the_ports_are_open(open_place: Path) -> None:
+    with running(open_place, configuration(SIGNED_IN, top='user = "nobody"'), ANN) as server:
+        status = Path(f"/proc/{server.process_id}/status").read_text()
+        uids = next(line for line in status.splitlines() if line.startswith("Uid:")).split()[1:]
+        assert set(uids) == {str(pwd.getpwnam("nobody").pw_uid)}
+        with signed_in(server.place("submissions"), ANN) as talk:
+            assert talk.mail(ANN.name, ANN.name, content=CONTENT % b"as-nobody").code == 250
+        server.wait_for_mail("ann")
+        server.add_account(BOB)  # as root's command line does
+        with signed_in(server.place("submissions"), BOB) as talk:
+            assert talk.mail(BOB.name, ANN.name, content=b"From: bob@proseware.com\r\n\r\nx").code
+        server.wait_for_mail("ann", 2)
