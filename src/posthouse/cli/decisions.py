@@ -90,7 +90,7 @@ def _open(installation: Installation) -> CaseReader:
     try:
         return CaseReader(path)
     except StoreError as problem:
-        raise Failure(str(problem), Exit.TRY_AGAIN) from None
+        raise Failure(str(problem), Exit.UNREACHABLE) from None
 
 
 def _reason(text: str) -> str:

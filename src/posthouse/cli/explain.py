@@ -4,7 +4,7 @@ import re
 
 import click
 
-from posthouse.cli.exits import Failure
+from posthouse.cli.exits import Exit, Failure
 from posthouse.cli.installation import Installation, current_options, now, open_installation
 from posthouse.cli.main import shared_options
 from posthouse.cli.output import document, headline, say, table
@@ -71,7 +71,7 @@ def find_case(installation: Installation, case_id: str) -> Case | None:
         finally:
             reader.close()
     except StoreError as problem:
-        raise Failure(str(problem)) from None
+        raise Failure(str(problem), Exit.UNREACHABLE) from None
 
 
 def _explain_code(code: str) -> None:
