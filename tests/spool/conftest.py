@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from posthouse.spool.spool import Spool
-from tests.spool.ground import Clock, opened
+from tests.spool.ground import KIND, KINDS, Clock, opened
+
+
+@pytest.fixture(params=KINDS, autouse=True)
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every promise is kept with and without a journal; children of a test see which it is."""
+    monkeypatch.setenv(KIND, request.param)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What the spool's tests stand on: a clock by hand, and messages in one line."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,11 +10,14 @@ from threading import Event
 from posthouse.mail.address import parse_mailbox, parse_reverse_path
 from posthouse.mail.envelope import Envelope, Recipient
 from posthouse.spool.disk import Disk
+from posthouse.spool.journaled import JournaledSpool
 from posthouse.spool.records import StorageError, Work
 from posthouse.spool.spool import Spool
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+KINDS: dict[str, Callable[..., Spool]] = {"shelf": Spool, "journal": JournaledSpool}
+KIND = "POSTHOUSE_TEST_SPOOL"  # in the environment: which of them `new_spool` makes
 LARGE = b"0123456789abcde\n" * 20_000  # 320 KB: goes to a side file
 
 
@@ -80,6 +84,11 @@ def take(spool: Spool, now: datetime = NOON, limit: int = 100) -> dict[str, list
     return works
 
 
+def new_spool(directory: Path, *, now: Callable[[], datetime], **more: object) -> Spool:
+    """Open a spool of the kind that is tested: all of them keep the same promises."""
+    return KINDS[os.environ.get(KIND, "journal")](directory, now=now, **more)
+
+
 @contextmanager
 def opened(
     directory: Path,
@@ -88,7 +97,7 @@ def opened(
     reserve_octets: int = 1_000_000,
     memory_octets: int = 100_000,
 ) -> Iterator[Spool]:
-    spool = Spool(
+    spool = new_spool(
         directory,
         now=clock or Clock(),
         disk=disk,

@@ -9,13 +9,12 @@ import pytest
 
 from posthouse.spool import database
 from posthouse.spool.records import StorageError
-from posthouse.spool.spool import Spool
-from tests.spool.ground import LARGE, Clock, accept, envelope, opened
+from tests.spool.ground import LARGE, Clock, accept, envelope, new_spool, opened
 
 
 def refused(directory: Path) -> StorageError:
     with pytest.raises(StorageError) as caught:
-        Spool(directory, now=Clock())
+        new_spool(directory, now=Clock())
     return caught.value
 
 

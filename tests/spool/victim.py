@@ -14,7 +14,7 @@ from pathlib import Path
 
 from posthouse.spool.records import Again, Settled, StorageError
 from posthouse.spool.spool import Spool
-from tests.spool.ground import envelope
+from tests.spool.ground import envelope, new_spool
 
 
 def now() -> datetime:
@@ -60,7 +60,7 @@ def deliver(spool: Spool) -> None:
 
 
 def main() -> None:
-    spool = Spool(Path(sys.argv[1]), now=now)
+    spool = new_spool(Path(sys.argv[1]), now=now)
     say("ready", "-")
     for target in (bring, bring, bring, deliver):
         threading.Thread(target=target, args=(spool,), daemon=True).start()
