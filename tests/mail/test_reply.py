@@ -10,7 +10,7 @@ def test_a_reply_of_several_lines_repeats_its_codes() -> None:
     assert reply.encode() == (
         b"550-5.7.1 Please sign in\r\n550 5.7.1 [not-recognised] case 7Q4KM2XA\r\n"
     )
-    assert str(reply) == "550 5.7.1 Please sign in [not-recognised] case 7Q4KM2XA"
+    assert str(reply) == "550 5.7.1 Please sign in; [not-recognised] case 7Q4KM2XA"
 
 
 @pytest.mark.parametrize("text", ["a\rb", "a\x00", "x" * 600])

@@ -15,7 +15,7 @@ from posthouse.accounts.sign_ins import PopSignIns
 from posthouse.accounts.sqlite import SqliteAccountStore
 from posthouse.accounts.usage import UsageCounters
 from posthouse.accounts.verifier import Verifier
-from posthouse.mail.address import parse_mailbox
+from posthouse.mail.address import Mailbox, parse_mailbox
 from posthouse.policy.facts import WatchedName
 from posthouse.policy.networks import NetworkTable, parse_networks
 from posthouse.policy.rules import Door, DoorKind, ListenerRule, LocalDomain, Rules, Service
@@ -107,6 +107,7 @@ class Post:
             counts=Counting(self.usage, lambda: self.service.rules.limits),
             held=HeldNotices(
                 self.spool,
+                author=Mailbox("postmaster", "mail.proseware.com"),
                 hostname=rules.hostname,
                 contact="",
                 log=self.events.append,

@@ -181,9 +181,21 @@ def add_alias(address: str, targets: tuple[str, ...]) -> None:
     """Let ADDRESS lead to one or more TARGETS."""
     installation = open_installation(current_options())
     mailbox = _local_mailbox(address, installation)
+    leads_to = [_mailbox(target) for target in targets]
+    domains = installation.loaded.configuration.domains
     with installation.accounts() as store:
-        store.add_alias(mailbox, [_mailbox(target) for target in targets])
+        names = {record.name for record in store.list()}
+        store.add_alias(mailbox, leads_to)
+        lost = [
+            str(target)
+            for target in leads_to
+            if target.domain in domains and not store.resolve(target, plus_tags=True).known
+        ]
     _tell(f"{mailbox} leads to {', '.join(targets)}")
+    if str(mailbox.folded) in names and mailbox.folded not in {it.folded for it in leads_to}:
+        note(f"{mailbox} is an account: its own mailbox gets nothing more; name it as a target too")
+    for target in lost:
+        note(f"{target} is nobody yet: mail to it is lost until there is such an account or alias")
 
 
 @alias.command("list")

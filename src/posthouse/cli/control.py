@@ -19,11 +19,15 @@ def status() -> None:
         return
     width = max(map(len, answer), default=0)
     for name, value in answer.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{key} {it}" for key, it in value.items()) or "-"  # noqa: PLW2901 - shown otherwise
-        elif isinstance(value, list):
-            value = ", ".join(map(str, value)) or "-"  # noqa: PLW2901 - the same
-        say(f"{name.replace('_', ' '):<{width}}  {value}")
+        say(f"{name.replace('_', ' '):<{width}}  {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_shown(it)}" for key, it in value.items()) or "-"
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value)) or "-"
+    return str(value)
 
 
 @click.command()

@@ -12,10 +12,12 @@ from posthouse.cli.exits import Exit, Failure
 from posthouse.cli.installation import Installation, current_options, now, open_installation
 from posthouse.cli.main import shared_options
 from posthouse.cli.output import document, note, say, table
+from posthouse.cli.running import tell_server
 from posthouse.cli.spans_of_time import ago, parse_end, parse_span
 from posthouse.config import schema
 from posthouse.policy.networks import NetworkError, fold, parse_networks
 from posthouse.policy.recognition import end_of
+from posthouse.server.requests import GrantsChanged
 
 
 class Entry(Struct, frozen=True):
@@ -67,10 +69,12 @@ def add(networks: str, span: str | None, until: str | None, name: str, because: 
     end = now() + parse_span(span) if span else parse_end(until) if until else None
     if end is not None and end <= now():
         raise Failure(f"{until} is past", Exit.USAGE)
-    with open_installation(current_options()).accounts() as store:
+    installation = open_installation(current_options())
+    with installation.accounts() as store:
         grant = store.add_grant(
             networks, name=name, until=end, because=because, by=getpass.getuser()
         )
+    tell_server(installation, GrantsChanged())
     if current_options().json:
         document("network", {"network": _of_grant(grant)})
         return
@@ -84,7 +88,8 @@ def add(networks: str, span: str | None, until: str | None, name: str, because: 
 @shared_options
 def remove(which: str) -> None:
     """Take a grant back, by its number or its network; takes effect at the next mail."""
-    with open_installation(current_options()).accounts() as store:
+    installation = open_installation(current_options())
+    with installation.accounts() as store:
         named = [it for it in store.grants() if _is_meant(which, it)]
         current = [it for it in named if not it.ended(now())] or named
         if not current:
@@ -94,6 +99,7 @@ def remove(which: str) -> None:
             )
         for grant in current:
             store.remove_grant(grant.id)
+    tell_server(installation, GrantsChanged())
     if current_options().json:
         document("networks", {"removed": [_of_grant(it) for it in current]})
         return

@@ -50,6 +50,5 @@ class Reply(Struct, frozen=True):
 
     def __str__(self) -> str:
         """The reply in one line, as logs and reports quote it."""
-        return " ".join(part for part in (str(self.code), self.status, self.text) if part).replace(
-            "\n", " "
-        )
+        text = self.text.replace("\n", "; ")
+        return " ".join(part for part in (str(self.code), self.status, text) if part)

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from posthouse.policy.decision import Decision, Stage, Step, Verdict
 from posthouse.policy.facts import Finding, Request
 from posthouse.policy.identity import Objection, may_send_from, objection_to_authorship
@@ -41,7 +43,7 @@ def _objections(request: Request, rules: Rules, trace: list[Step]) -> Iterator[D
     for finding in request.findings:
         rule = rules.checks.get(finding.check)
         if rule is not None and (decision := _decide_finding(finding, rule, trace)) is not None:
-            yield decision
+            yield _of_the_right_budget(decision, request, rules)
 
 
 def _decide_authorship(request: Request, rules: Rules, trace: list[Step]) -> Decision | None:
@@ -78,6 +80,15 @@ def _decide_authorship(request: Request, rules: Rules, trace: list[Step]) -> Dec
         subject=objection.subject,
         recognitions=tuple(map(str, fitting)),
     )
+
+
+def _of_the_right_budget(decision: Decision, request: Request, rules: Rules) -> Decision:
+    """A client without an account used up the budget of its address."""
+    if decision.reason is not Reason.ACCOUNT_RECIPIENT_BUDGET:
+        return decision
+    if any(it.account is not None for it in recognise(request, rules).open):
+        return decision
+    return replace(decision, reason=Reason.ADDRESS_RECIPIENT_BUDGET)
 
 
 def _decide_finding(finding: Finding, rule: CheckRule, trace: list[Step]) -> Decision | None:

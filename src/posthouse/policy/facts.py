@@ -62,6 +62,18 @@ class WatchedName(Struct, frozen=True):
     last_seen: datetime
 
 
+class ClientCertificate(Struct, frozen=True):
+    """A certificate that the client showed in the TLS handshake, and that was verified.
+
+    Attributes:
+        names: Host names and mail addresses in it, lower-case.
+        fingerprint: SHA-256 of it, hex; "" where only a proxy has seen it.
+    """
+
+    names: frozenset[str]
+    fingerprint: str = ""
+
+
 class Client(Struct, frozen=True):
     """Who is at the other end of the connection, as far as we know.
 
@@ -71,6 +83,7 @@ class Client(Struct, frozen=True):
         tls: The connection is encrypted.
         hello: The name given by EHLO; never believed, only shown.
         signed_in: AUTH on this connection, and the password is still valid.
+        certificate: What it showed in the TLS handshake; None if nothing, or nothing verified.
         pop_sessions: Known POP3 sessions from this address, ended windows included.
         watched_names: Listed host names that point here or lately did.
         unreadable: What could not be read now: ``pop-window``, or a watched host name.
@@ -82,6 +95,7 @@ class Client(Struct, frozen=True):
     tls: bool = False
     hello: str = ""
     signed_in: SignIn | None = None
+    certificate: ClientCertificate | None = None
     pop_sessions: tuple[PopSession, ...] = ()
     watched_names: tuple[WatchedName, ...] = ()
     unreadable: frozenset[str] = frozenset()

@@ -29,6 +29,7 @@ class Reason(StrEnum):
     POP_WINDOW_OPEN = "pop-window-open"
     NETWORK_MAY_RELAY = "network-may-relay"
     HOST_NAME_MAY_RELAY = "host-name-may-relay"
+    CERTIFICATE_MAY_RELAY = "certificate-may-relay"
     CONTENT_FINE = "content-fine"
     # not recognised
     NOT_RECOGNISED = "not-recognised"
@@ -116,6 +117,9 @@ WORDINGS: Final[dict[Reason, Wording]] = {
     ),
     Reason.HOST_NAME_MAY_RELAY: Wording(
         250, "2.1.5", _NOBODY, _RECIPIENT_OK, "A listed host name points at the client's address."
+    ),
+    Reason.CERTIFICATE_MAY_RELAY: Wording(
+        250, "2.1.5", _NOBODY, _RECIPIENT_OK, "The client showed a certificate that may relay."
     ),
     Reason.CONTENT_FINE: Wording(
         250,
@@ -214,7 +218,7 @@ WORDINGS: Final[dict[Reason, Wording]] = {
         550,
         "5.6.0",
         _SENDER,
-        "The {field} field is missing or is not a valid address: please correct it",
+        "The {field} field holds no address that can be read: please correct it",
         "The author cannot be read from the message, so it cannot be checked.",
     ),
     Reason.FROM_AMBIGUOUS: Wording(

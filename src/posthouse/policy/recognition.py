@@ -19,6 +19,7 @@ SIGNED_IN: Final = "client signed in"
 POP_WINDOW: Final = "mail was fetched from this address lately"
 NETWORK: Final = "network may relay"
 HOST_NAME: Final = "host name may relay"
+CERTIFICATE: Final = "certificate may relay"
 ADDRESS: Final = "address is one client's"
 
 # Steps that are the same every time.
@@ -30,6 +31,7 @@ REASON_OF: Final[dict[DoorKind, Reason]] = {
     DoorKind.POP_WINDOW: Reason.POP_WINDOW_OPEN,
     DoorKind.NETWORK: Reason.NETWORK_MAY_RELAY,
     DoorKind.HOST_NAME: Reason.HOST_NAME_MAY_RELAY,
+    DoorKind.CERTIFICATE: Reason.CERTIFICATE_MAY_RELAY,
 }
 
 
@@ -81,6 +83,8 @@ def recognise(request: Request, rules: Rules) -> Known:
     """Try every door that is valid on the client's listener."""
     known = Known([], [])
     _try_signed_in(request, rules, known)
+    if rules.certificate_doors:
+        _try_certificates(request, rules, known)
     if request.client.address_lost:
         _leave_out_address(request, rules, known)
     else:
@@ -143,6 +147,20 @@ def _try_signed_in(request: Request, rules: Rules, known: Known) -> None:
     known.steps.append(Step(SIGNED_IN, opened, because, where))
 
 
+def _try_certificates(request: Request, rules: Rules, known: Known) -> None:
+    shown = request.client.certificate
+    because, where, opened = "none was shown", "", False
+    if shown is not None:
+        because = f"{', '.join(sorted(shown.names)) or shown.fingerprint}, which is not listed"
+        for door in rules.certificate_doors:
+            found = door.certificates & (shown.names | {shown.fingerprint})
+            if found and _is_valid(door, request, known):
+                detail = min(found)
+                because, where, opened = f"{detail}{_about(door)}", door.where, True
+                known.open.append(Recognition(door, None, detail))
+    known.steps.append(Step(CERTIFICATE, opened, because, where))
+
+
 def _takes_password(door: Door, *, submission: bool) -> bool:
     if door.passwords is Passwords.EITHER:
         return True
@@ -162,7 +180,8 @@ def _try_pop_windows(request: Request, rules: Rules, known: Known) -> None:
             known.unreadable = because = "POP windows cannot be read now"
         for session in request.client.pop_sessions:
             age = request.at - session.last_command
-            because, where = f"{_minutes(age)} of {_minutes(door.window)} min ago", door.where
+            because = f"{_minutes(age)} min ago, window {_minutes(door.window)} min"
+            where = door.where
             if not timedelta() <= age <= door.window:
                 _note_ended(known, age)
             elif not _is_own_window(request, rules, session.account):

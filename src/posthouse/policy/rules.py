@@ -27,6 +27,7 @@ class DoorKind(Enum):
     POP_WINDOW = "pop-window"
     NETWORK = "network"
     HOST_NAME = "host-name"
+    CERTIFICATE = "certificate"
 
 
 class Passwords(Enum):
@@ -98,6 +99,7 @@ class Door(Struct, frozen=True):
         networks: Of a network door, as written; the table in `Rules` finds them.
         hosts: Of a host-name door: lower-case names.
         linger: How long an address of a host-name door stays good after it went away.
+        certificates: Of a certificate door: names in lower case, or fingerprints (SHA-256, hex).
     """
 
     kind: DoorKind
@@ -113,6 +115,7 @@ class Door(Struct, frozen=True):
     networks: tuple[str, ...] = ()
     hosts: frozenset[str] = frozenset()
     linger: timedelta = timedelta(hours=1)
+    certificates: frozenset[str] = frozenset()
 
 
 class Ownership(Enum):
@@ -191,6 +194,7 @@ class ListenerRule(Struct, frozen=True):
         tls_from_start: TLS from the first octet (RFC 8314).
         mechanisms: How one signs in; empty for those that every account can use.
         proxied_from: Networks of proxies that tell the real client by a PROXY header.
+        asks_certificate: Clients are asked for a certificate in the TLS handshake.
         told_from: Networks of servers that tell the real client by XCLIENT and XFORWARD.
         where: Its configuration line.
     """
@@ -203,6 +207,7 @@ class ListenerRule(Struct, frozen=True):
     mechanisms: tuple[str, ...] = ()
     proxied_from: NetworkTable | None = None
     told_from: NetworkTable | None = None
+    asks_certificate: bool = False
     where: str = ""
 
 
@@ -233,6 +238,7 @@ class Rules(Struct, frozen=True):
     signed_in_doors: tuple[Door, ...] = ()
     pop_window_doors: tuple[Door, ...] = ()
     host_name_doors: tuple[Door, ...] = ()
+    certificate_doors: tuple[Door, ...] = ()
     holds_over_budget: bool = False
 
     def __post_init__(self) -> None:
@@ -241,6 +247,7 @@ class Rules(Struct, frozen=True):
             ("signed_in_doors", DoorKind.SIGNED_IN),
             ("pop_window_doors", DoorKind.POP_WINDOW),
             ("host_name_doors", DoorKind.HOST_NAME),
+            ("certificate_doors", DoorKind.CERTIFICATE),
         ):
             force_setattr(self, field, tuple(door for door in self.doors if door.kind is kind))
         asks = {check.ask for check in self.checks.values()}

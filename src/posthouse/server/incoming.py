@@ -12,6 +12,7 @@ from posthouse.accounts.verifier import Sources, Verifier
 from posthouse.config.compile import lost_address_rule, network_table
 from posthouse.config.schema import Configuration, ServiceName
 from posthouse.config.schema import TlsRule as ConfiguredTlsRule
+from posthouse.delivery.settings import site_of
 from posthouse.dns.lookups import look_up_by
 from posthouse.dns.watched import WatchedNames
 from posthouse.mailbox.maildrop import Maildrop, open_maildrop
@@ -65,6 +66,7 @@ class Incoming:
         self._held = HeldNotices(
             ground.stores.spool,
             hostname=configuration.hostname,
+            author=site_of(configuration).author,
             contact=configuration.refusals.contact,
             log=ground.log,
             now=ground.now,
@@ -130,6 +132,7 @@ class Incoming:
         self.smtp.examiner = self._examiner(configuration)
         self.smtp.limits = smtp_limits(configuration)
         self._held.contact = configuration.refusals.contact
+        self._held.author = site_of(configuration).author
         self.smtp.postmaster = configuration.postmaster_mailbox
         self.verifier.lockout.budget = configuration.limits.failed_sign_ins
         for name, service in self.pop3.items():

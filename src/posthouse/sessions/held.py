@@ -34,12 +34,14 @@ class HeldNotices:
         spool: Spool,
         *,
         hostname: str,
+        author: Mailbox,
         contact: str,
         log: Callable[[LogEvent], None],
         now: Callable[[], datetime],
     ) -> None:
         self._spool = spool
         self._hostname = hostname
+        self.author = author
         self.contact = contact
         self._log = log
         self._now = now
@@ -108,7 +110,7 @@ class HeldNotices:
         return Report(
             status=status,
             to=to,
-            author=Mailbox("postmaster", self._hostname),
+            author=self.author,
             unique=report_id,
             now=self._now(),
             queue_id=message_id,
