@@ -58,7 +58,7 @@ via = "{via}"
 
 [limits]
 sessions_per_address = 200
-stop_wait = "5 s"
+stop_wait = "3 s"
 {limits}
 
 [log]

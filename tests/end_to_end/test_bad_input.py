@@ -83,7 +83,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (('service = "smtp"', 'service = "smpt"'), 'did you mean "smtp"'),
         (('who = "signed-in"', 'who = "everybody"'), "there is no door for everybody"),
         (('[domains."proseware.com"]', '[domains."proseware..com"]'), "proseware..com"),
-        (('stop_wait = "5 s"', 'stop_wait = "5 parsecs"'), "parsecs"),
+        (('stop_wait = "3 s"', 'stop_wait = "3 parsecs"'), "parsecs"),
         (("[storage]", "[storage"), "posthouse.toml:"),
         (('directory = "storage"', "directory = 7"), "directory"),
         (("[log]", '[tls]\ncertificate = "nosuch.pem"\nkey = "nosuch.pem"\n[log]'), "nosuch.pem"),

@@ -4,13 +4,15 @@ import base64
 import smtplib
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from msgspec import Struct
 
 from posthouse.lab.clients import Account, Mail, send, trusting_context
 from posthouse.lab.hosts import wait_for
-from posthouse.server.requests import QueueSummary
+from posthouse.server.listeners import has_ipv6
+from posthouse.server.requests import QueueSummary, Status
 from tests.end_to_end.relay_tricks import CATCHING, PASSED, L, R, T, X, tricks
 from tests.end_to_end.server import (
     ANN,
@@ -302,3 +304,23 @@ def test_python_s_own_client_is_told_why(server: Server) -> None:
         ) as client,
     ):
         client.login(account.name, account.password)
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+def test_ipv6_is_no_way_round(sink: Sink, tmp_path: Path) -> None:
+    text = configuration(
+        '[listen.mx6]\nservice = "smtp"\non = ["[::1]:0", "[::]:0"]\n',
+        SIGNED_IN,
+        door("network", networks='["127.0.0.1", "10.0.0.1"]'),
+        via=f"smtp://127.0.0.1:{sink.port}",
+    )
+    with running(tmp_path, text, ANN) as server:
+        for address in server.ask(Status())["listeners"]["mx6"]:
+            host, _, port = address.rpartition(":")
+            host = {"[::]": "::1"}.get(host, host.strip("[]"))
+            for mail, rcpt in list(tricks())[::5]:
+                with Talk((host, int(port)), place="::1") as talk:
+                    talk.say("EHLO [IPv6:::ffff:127.0.0.1]")
+                    assert attempt(talk, mail, rcpt).answer.code // 100 in {2, 5}
+        wait_idle(server)
+    assert sink.mails == []
