@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from posthouse import __version__
 from posthouse.cli.exits import Exit, Failure
+from posthouse.telemetry.escaping import escaped
 
 # Command -> module and function: what is not called is not imported, so that help is quick.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -40,6 +41,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "dns": ("dns", "dns"),
     "dkim": ("dkim", "dkim"),
     "doctor": ("doctor", "doctor"),
+    "settings": ("doctor_settings", "settings"),
+    "probe": ("probe", "probe"),
     "demo": ("demo", "demo"),
 }
 
@@ -119,10 +122,11 @@ def run() -> NoReturn:
     try:
         result = posthouse.main(standalone_mode=False, prog_name="posthouse")
     except click.ClickException as problem:
+        problem.message = _harmless(problem.message)
         problem.show()
         sys.exit(Exit.USAGE)
     except Failure as problem:
-        click.echo(f"posthouse: {problem}", err=True)
+        click.echo(f"posthouse: {_harmless(str(problem))}", err=True)
         sys.exit(problem.code)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(Exit.INTERRUPTED)
@@ -133,6 +137,11 @@ def run() -> NoReturn:
         _tell_of_bug(problem)
         sys.exit(Exit.BUG)
     sys.exit(result if isinstance(result, int) else Exit.DONE)
+
+
+def _harmless(text: str) -> str:
+    """What was typed or read may be hostile: it is shown, not obeyed."""
+    return "\n".join(escaped(line) for line in text.split("\n"))
 
 
 def _tell_of_bug(problem: Exception) -> None:

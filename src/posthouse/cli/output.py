@@ -5,13 +5,14 @@ never steers a terminal.
 """
 
 import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import click
 import msgspec
 
-from posthouse.telemetry.escaping import escaped
+from posthouse.telemetry.escaping import escaped, json_escaped
 
 GAP: Final = "  "
 _STYLES: Final = {
@@ -38,13 +39,13 @@ def _as_text(value: object) -> str:
 
 def document(thing: str, content: dict[str, Any]) -> None:
     """Print one JSON document: ``{"schema": "posthouse.THING/1", ...}``."""
-    _write(encode({"schema": f"posthouse.{thing}/1", **content}).decode())
+    _write(json_escaped(encode({"schema": f"posthouse.{thing}/1", **content}).decode()))
 
 
 def ndjson(thing: str, content: dict[str, Any]) -> None:
     """Print one line of a stream of JSON documents, at once."""
     value = {"schema": f"posthouse.{thing}/1", **content}
-    _write(msgspec.json.encode(value, enc_hook=_as_text).decode())
+    _write(json_escaped(msgspec.json.encode(value, enc_hook=_as_text).decode()))
     sys.stdout.flush()
 
 
@@ -73,12 +74,19 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under their headings, aligned; the last column may be of any width."""
     cells = [tuple(escaped(str(cell)) for cell in row) for row in rows]
     widths = [
-        max(len(column), *(len(row[number]) for row in cells)) if cells else len(column)
+        max(map(_width, (column, *(row[number] for row in cells))))
         for number, column in enumerate(columns)
     ]
     for number, row in enumerate([tuple(columns), *cells]):
-        line = GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        line = GAP.join(
+            cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)
+        )
         click.echo(click.style(line.rstrip(), bold=number == 0))
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal a text takes; Chinese characters take two."""
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
 
 
 def _write(text: str) -> None:

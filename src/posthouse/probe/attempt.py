@@ -154,7 +154,7 @@ class Trier:
 
     async def _skip_to_noop(self, line: Line) -> None:
         """Read past whatever was said about what came before."""
-        await line.send(b"NOOP\r\n")
+        await line.send(b"\r\nNOOP\r\n")  # what came before may not have ended its line
         for _ in range(REPLIES_SKIPPED_MAX):
             if (await line.reply()).code == 250:
                 return

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import ssl
+from functools import cache
 from typing import Final, Protocol
 
 from posthouse.mail.reply import Reply
@@ -162,9 +163,10 @@ class SocketLine:
             return
 
 
+@cache
 def trusting_context() -> ssl.SSLContext:
     """Return a client's context that takes any certificate: relaying is tested, not trust."""
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
