@@ -49,6 +49,11 @@ def test_a_sane_file_has_no_findings() -> None:
         ([], ('[listen.mx]\nservice = "smtp"\non = ["192.0.2.1:25"]\n'
               '[listen.s]\nservice = "submission"\non = ["192.0.2.1:587"]\n'
               'proxied_from = ["192.0.2.9"]\nxclient_from = ["192.0.2.9"]')),
+        (["C069"], SIGNED_IN + '[[may_relay]]\nwho = "certificate"\n'
+                   'certificates = ["printer.example.com"]'),
+        ([], 'client_authorities = "c.pem"\n'
+             + SIGNED_IN + '[[may_relay]]\nwho = "certificate"\n'
+             'certificates = ["printer.example.com"]'),
         (["C068"], ('[listen.s]\nservice = "submission"\non = ["192.0.2.1:587"]\n'
                    'mechanisms = ["PLAIN", "XOAUTH2"]')),
         (["C068"], ('[accounts]\nkeep_plain = true\n[listen.s]\nservice = "submission"\n'

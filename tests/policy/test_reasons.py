@@ -16,6 +16,7 @@ PUBLISHED = [
     "pop-window-open",
     "network-may-relay",
     "host-name-may-relay",
+    "certificate-may-relay",
     "content-fine",
     "not-recognised",
     "sign-in-first",

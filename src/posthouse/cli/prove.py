@@ -95,7 +95,8 @@ def _row(it: Passage) -> tuple[str, ...]:
 
 def _own(kind: str) -> str:
     """Whose addresses may be used where `sends_as` says nothing."""
-    return "every local address" if kind in ("network", "host-name") else "own addresses"
+    by_machine = ("network", "host-name", "certificate")
+    return "every local address" if kind in by_machine else "own addresses"
 
 
 def _end(until: date | datetime | None) -> str:

@@ -60,6 +60,7 @@ CODES: Final = {
     "not-yet": "C051",
     "directory": "C052",
     "web-address": "C053",
+    "certificate": "C054",
     "other": "C099",
     # cross-checks, `check.py`
     "listener-unknown": "C060",
@@ -70,6 +71,7 @@ CODES: Final = {
     "postmaster-foreign": "C066",
     "forwards-as-foreign": "C067",
     "mechanism": "C068",
+    "no-authorities": "C069",
     # tests as data, `policy_tests.py`
     "policy-test": "C070",
     "ended": "W101",
@@ -152,6 +154,7 @@ EXPLANATIONS: Final = {
     "C051": "Planned, but not in this version. It is refused rather than ignored.",
     "C052": "Passwords may also be known to an LDAP server, a Dovecot, or a passwd file.",
     "C053": "Secrets and tokens travel by https only, except on this machine.",
+    "C054": "A certificate is named by a host name or an address in it, or by its SHA-256.",
     "C060": "An entry names a listener that is not there, so it could never open.",
     "C061": "Only smtp and submission listeners take mail; who relays never comes by another.",
     "C062": "Together, the networks of may_relay cover every address: an open relay.",
@@ -162,6 +165,8 @@ EXPLANATIONS: Final = {
     " domains whose mail is kept here.",
     "C068": "A mechanism can be offered only where it can work: tokens need [accounts.tokens], and"
     " APOP is a command of POP3.",
+    "C069": "A certificate can be shown by anybody; only one that somebody trusted has signed, or"
+    " that is listed itself in tls.client_authorities, proves who its holder is.",
     "C070": "A [[test]] says what the rules must decide, and they decide otherwise. Either the"
     " rules are wrong or the expectation is; the server does not start before they agree.",
     "W101": "The entry has closed itself; it can be taken out of the file.",

@@ -96,6 +96,10 @@ def _own_kind(
         words = 'add a listener with service = "pop3", or take this door out'
         message = "nobody can fetch mail here, so this door never opens"
         yield finding("window-unused", message, spans.value((*path, "who")), words)
+    if isinstance(door, schema.Certificate) and not configuration.tls.client_authorities:
+        message = "nobody vouches for certificates of clients"
+        words = 'add client_authorities = "/etc/posthouse/clients.pem" to [tls]'
+        yield finding("no-authorities", message, spans.value((*path, "who")), words)
     if isinstance(door, schema.HostName) and door.linger < door.refresh:
         message = "an address may be forgotten before it is looked up again"
         place = spans.value((*path, "linger"))

@@ -95,6 +95,8 @@ def _door(entry: schema.AnyDoor, where: str) -> Door:
             return replace(door, window=entry.window)
         case schema.Network():
             return replace(door, networks=tuple(each.text for each in entry.networks))
+        case schema.Certificate():
+            return replace(door, certificates=frozenset(entry.certificates))
         case schema.HostName():
             return replace(door, hosts=frozenset(entry.hosts), linger=entry.linger)
 
@@ -116,11 +118,25 @@ def _listeners(
             mechanisms=listener.mechanisms or (),
             proxied_from=network_table(listener.proxied_from),
             told_from=network_table(listener.xclient_from),
+            asks_certificate=asks_certificate(configuration, each),
             where=spans.where(("listen", each), name),
         )
         for each, listener in configuration.listen.items()
         if listener.service in services
     }
+
+
+def asks_certificate(configuration: schema.Configuration, name: str) -> bool:
+    """Whether clients of a listener are asked for a certificate.
+
+    On smtp only where a door names it: many servers show some certificate when they are asked, and
+    one that is not trusted ends the connection.
+    """
+    doors = [door for door in configuration.may_relay if isinstance(door, schema.Certificate)]
+    if any(name in (door.listeners or ()) for door in doors):
+        return True
+    is_submission = configuration.listen[name].service is schema.ServiceName.SUBMISSION
+    return is_submission and any(door.listeners is None for door in doors)
 
 
 def network_table(entries: Iterable[schema.NetworkText]) -> NetworkTable | None:

@@ -12,6 +12,7 @@ from posthouse.config.schema_accounts import Accounts, Ldap, Tokens
 from posthouse.config.schema_authentication import Authentication
 from posthouse.config.schema_doors import (
     AnyDoor,
+    Certificate,
     Door,
     HostName,
     Identity,
@@ -67,6 +68,7 @@ __all__ = [
     "AddressBudgets",
     "AnyDoor",
     "Authentication",
+    "Certificate",
     "Configuration",
     "Dns",
     "Domain",

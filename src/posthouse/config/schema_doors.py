@@ -1,9 +1,11 @@
 """Who may relay, and who may write as whom."""
 
+import re
 from typing import Annotated, Literal
 
 from annotated_types import MinLen
-from pydantic import Field
+from pydantic import Field, PlainValidator
+from pydantic.json_schema import WithJsonSchema
 
 from posthouse.config.section import Section, meaning
 from posthouse.config.units import parse_duration
@@ -17,7 +19,10 @@ from posthouse.config.values import (
     Pattern,
     Text,
     Until,
+    fault,
+    text_of,
 )
+from posthouse.mail.address import AddressError, parse_domain, parse_mailbox
 from posthouse.policy.rules import Ownership, Passwords
 
 
@@ -102,7 +107,50 @@ class HostName(Door):
     ] = parse_duration("1 h")
 
 
-AnyDoor = Annotated[SignedIn | PopWindow | Network | HostName, Field(discriminator="who")]
+def read_certificate(value: object) -> str:
+    """Return a name or a fingerprint in its compared form."""
+    text = text_of(value).strip()
+    bare = text.replace(":", "").removeprefix("sha256").lower()
+    if re.fullmatch(r"[0-9a-f]{64}", bare):
+        return bare
+    try:
+        return str(parse_mailbox(text).folded) if "@" in text else parse_domain(text)
+    except AddressError:
+        raise fault(
+            "certificate",
+            f'"{text}" is no name and no fingerprint',
+            'write "printer.example.com", "ann@example.com" or the SHA-256 in 64 hex digits',
+        ) from None
+
+
+CertificateText = Annotated[
+    str,
+    PlainValidator(read_certificate),
+    WithJsonSchema({"type": "string", "examples": ["printer.example.com"]}),
+]
+
+
+class Certificate(Door):
+    """A client certificate (RFC 5246 section 7.4.6, RFC 8446 section 4.4.2)."""
+
+    who: Annotated[
+        Literal["certificate"],
+        meaning(
+            "The client showed a certificate in the TLS handshake. Clients are asked for one on"
+            " the listeners of this door, without any on all submission listeners; who shows one"
+            " that tls.client_authorities do not vouch for gets no connection there."
+        ),
+    ]
+    certificates: Annotated[
+        tuple[CertificateText, ...],
+        MinLen(1),
+        meaning("Host names or addresses in the certificate, or its SHA-256 in hex digits."),
+    ]
+
+
+AnyDoor = Annotated[
+    SignedIn | PopWindow | Network | HostName | Certificate, Field(discriminator="who")
+]
 
 
 class Identity(Section):

@@ -55,6 +55,13 @@ class Tls(Section):
         FilePath | None, meaning("PEM file with the certificate and its chain.")
     ] = None
     key: Annotated[FilePath | None, meaning("PEM file with the private key.")] = None
+    client_authorities: Annotated[
+        FilePath | None,
+        meaning(
+            "PEM file with those who sign certificates of clients, or with such certificates"
+            " themselves; for doors of kind certificate."
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _both_or_none(self) -> "Tls":

@@ -69,7 +69,7 @@ def _in_our_words(error: ErrorDetails, place: Place) -> Finding:
         written = error["input"].get("who") if isinstance(error["input"], dict) else ""
         return kind, *_wrong_door(written, _QUOTED.findall(context["expected_tags"]))
     if kind == "union_tag_not_found":
-        words = 'write who = "signed-in", "pop-window", "network" or "host-name"'
+        words = 'write who = "signed-in", "pop-window", "network", "host-name" or "certificate"'
         return kind, "this door does not say whom it lets in: `who` is missing", words
     return _wrong_kind(kind, error["input"], place, context)
 

@@ -276,9 +276,16 @@ class Server:
             return configured
         directory, hostname = self.stores.directory / "tls", configuration.hostname
         try:
-            return Certificates(*own_certificate(directory, hostname, self.now()))
+            certificate, key = own_certificate(directory, hostname, self.now())
+            return Certificates(certificate, key, authorities_of(configuration, self.base))
         except (CertificateError, OSError) as problem:
             raise StartError(str(problem)) from None
+
+
+def authorities_of(configuration: Configuration, base: Path) -> Path | None:
+    """Return the file of those who vouch for certificates of clients."""
+    named = configuration.tls.client_authorities
+    return base / named if named else None
 
 
 def configured_certificates(configuration: Configuration, base: Path) -> Certificates | None:
@@ -291,7 +298,8 @@ def configured_certificates(configuration: Configuration, base: Path) -> Certifi
     if not tls.certificate or not tls.key:
         return None
     try:
-        return Certificates(base / tls.certificate, base / tls.key)
+        authorities = authorities_of(configuration, base)
+        return Certificates(base / tls.certificate, base / tls.key, authorities)
     except CertificateError as problem:
         raise StartError(str(problem), EXIT_CONFIGURATION) from None
 

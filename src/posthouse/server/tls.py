@@ -28,10 +28,10 @@ class CertificateError(Exception):
 class Certificates:
     """The TLS context of all listeners; a new handshake takes `context` as it is at that moment."""
 
-    def __init__(self, certificate: Path, key: Path) -> None:
-        self._files = (certificate, key)
+    def __init__(self, certificate: Path, key: Path, authorities: Path | None = None) -> None:
+        self._files = (certificate, key) if authorities is None else (certificate, key, authorities)
         self._seen = self._marks()
-        self.context = server_context(certificate, key)
+        self.context = server_context(*self._files)
 
     def reload(self) -> None:
         """Read the files again; running sessions keep what they have.
@@ -68,8 +68,15 @@ def _mark(path: Path) -> tuple[int, int]:
     return (found.st_mtime_ns, found.st_ino)
 
 
-def server_context(certificate: Path, key: Path) -> CertifiedContext:
+def server_context(
+    certificate: Path, key: Path, authorities: Path | None = None
+) -> CertifiedContext:
     """Return a context for TLS 1.2 and 1.3 (RFC 8314 §4, RFC 9325 §3.1.1).
+
+    Args:
+        certificate: Ours.
+        key: Its key.
+        authorities: Who vouches for certificates of clients; with them `asking` is there too.
 
     Raises:
         CertificateError: If a file is missing, unreadable, not PEM, or key and certificate differ.
@@ -84,6 +91,21 @@ def server_context(certificate: Path, key: Path) -> CertifiedContext:
     except ssl.SSLError as problem:
         raise CertificateError(_plainly(problem, certificate, key)) from None
     context.end_point = end_point_of(certificate.read_bytes())
+    if authorities is not None:
+        context.asking = _asking(server_context(certificate, key), authorities)
+    return context
+
+
+def _asking(context: CertifiedContext, authorities: Path) -> CertifiedContext:
+    """Let a context ask clients for a certificate; they need not have one."""
+    _readable(authorities, "client_authorities file")
+    context.verify_mode = ssl.CERT_OPTIONAL
+    # A certificate that is listed itself is trusted without whoever signed it.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    try:
+        context.load_verify_locations(authorities)
+    except ssl.SSLError:
+        raise CertificateError(f"the file {authorities} holds no certificates in PEM") from None
     return context
 
 

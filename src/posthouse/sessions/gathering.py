@@ -111,6 +111,7 @@ class Facts:
             tls=known.tls,
             hello=known.hello,
             signed_in=sign_in,
+            certificate=known.certificate,
             pop_sessions=pop_sessions,
             watched_names=self._watched.names_at(known.address, at),
             unreadable=unreadable,

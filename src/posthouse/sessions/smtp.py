@@ -20,6 +20,7 @@ from posthouse.protocol.smtp.events import Event
 from posthouse.protocol.smtp.offer import Offer
 from posthouse.protocol.smtp.server import ServerConnection
 from posthouse.sessions.bugs import place_of
+from posthouse.sessions.client_certificates import certificate_of
 from posthouse.sessions.exchange import fresh_nonce
 from posthouse.sessions.gathering import SignedIn
 from posthouse.sessions.sign_in import SignInWork
@@ -43,7 +44,7 @@ class SmtpSession(StreamProtocol):
     """One client at one of our SMTP or submission listeners."""
 
     def __init__(self, service: SmtpService, listener: ListenerRule) -> None:
-        from_start = service.tls if listener.tls_from_start else None
+        from_start = service.context(listener) if listener.tls_from_start else None
         super().__init__(
             idle_time=service.limits.command_wait,
             tls=from_start,
@@ -90,7 +91,7 @@ class SmtpSession(StreamProtocol):
 
     def stream_started(self) -> None:
         """Greet, or say why not."""
-        self._set_client(tls=self.is_encrypted)
+        self._set_client(tls=self.is_encrypted, certificate=certificate_of(self))
         self._core.set_offer(self._offer())
         self._core.greet(self._refusal or replies.ready(self._service.rules.hostname))
         self._flush()
@@ -104,7 +105,7 @@ class SmtpSession(StreamProtocol):
         """The handshake after STARTTLS is done: what was said before does not count any more."""
         assert self.tls is not None
         version, cipher = self.tls.version or "", self.tls.cipher or ""
-        client = self._set_client(tls=True, hello="")
+        client = self._set_client(tls=True, hello="", certificate=certificate_of(self))
         self._signed_in = None
         self._core.tls_started()
         self._renew_offer()
@@ -207,9 +208,10 @@ class SmtpSession(StreamProtocol):
                 self.set_idle_time(self._service.limits.command_wait)
             case events.SaslResponse() if reply.code == 235:
                 self._note_sign_in()
-            case events.TlsRequested() if reply.code == 220 and self._service.tls is not None:
+            case events.TlsRequested() if reply.code == 220:
                 self._flush()
-                self.start_tls(self._service.tls)
+                if context := self._service.context(self._listener):
+                    self.start_tls(context)
 
     def _answer_later(self, reply: Reply) -> None:
         """The answer that the session waited for is there."""
@@ -309,7 +311,7 @@ class SmtpSession(StreamProtocol):
         self._signed_in = self._sign_in.signed_in = None
         before, told = self._known_client(), event.told
         address = fold(told.address) if told.address is not None else before.address
-        self._set_client(address=address, hello=told.hello)
+        self._set_client(address=address, hello=told.hello, certificate=None)
         self._service.log(Connected(self.id, str(address), self._listener.name))
         refusal = self._refuse_connection(self._service.census.load(address))
         if refusal is not None:

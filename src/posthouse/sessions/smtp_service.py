@@ -26,6 +26,7 @@ from posthouse.sessions.transaction import Transaction
 from posthouse.spool.intake import Intake
 from posthouse.spool.records import StorageError
 from posthouse.telemetry.events import LogEvent
+from posthouse.wire.tls import CertifiedContext
 
 SIGN_IN_FAILURES_MAX: Final = 5
 
@@ -152,6 +153,12 @@ class SmtpService(Struct, eq=False):
     def sign_in_failures_max(self) -> int:
         """Failed sign-ins on one connection; then 421."""
         return self.limits.sign_in_failures_max
+
+    def context(self, listener: ListenerRule) -> ssl.SSLContext | None:
+        """Return the TLS context for a listener: some ask their clients for a certificate."""
+        if listener.asks_certificate and isinstance(self.tls, CertifiedContext):
+            return self.tls.asking or self.tls
+        return self.tls
 
     def offer(
         self,

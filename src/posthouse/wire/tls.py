@@ -20,9 +20,12 @@ class CertifiedContext(ssl.SSLContext):
     Attributes:
         end_point: Hash of the certificate (tls-server-end-point, RFC 5929 section 4.1); empty
             where the certificate's signature has no hash to go by.
+        asking: The same, but clients are asked for a certificate; None where nobody could vouch
+            for one.
     """
 
     end_point: bytes = b""
+    asking: "CertifiedContext | None" = None
 
 
 class TlsPipe:
