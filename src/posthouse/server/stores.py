@@ -10,8 +10,8 @@ from posthouse.accounts.sqlite import SqliteAccountStore
 from posthouse.accounts.usage import UsageCounters
 from posthouse.config.schema import Configuration, PopWindow
 from posthouse.server.troubles import StartError
+from posthouse.spool.journaled import JournaledSpool
 from posthouse.spool.records import StorageError
-from posthouse.spool.spool import Spool
 from posthouse.telemetry.cases import CaseStore
 from posthouse.telemetry.database import StoreError
 
@@ -53,7 +53,7 @@ class Stores:
                 )
                 opened.callback(self.cases.close)
                 (directory / "spool").mkdir(mode=0o700, exist_ok=True)
-                self.spool = Spool(directory / "spool", now=now)
+                self.spool = JournaledSpool(directory / "spool", now=now)
                 opened.callback(self.spool.close)
             except (StoreError, StorageError, OSError) as problem:
                 raise StartError(str(problem)) from problem
