@@ -155,3 +155,28 @@ async def test_both_libraries_agree_about_any_zone(zone: Zone, address: str) -> 
     if theirs == "permerror":
         return  # pyspf counts repeated void look-ups again (RFC 7208 leaves it open)
     assert ours.result == theirs, ours
+
+
+WORDS = st.sampled_from(
+    ["%{s}", "%{l}", "%{o}", "%{d}", "%{i}", "%{p}", "%{v}", "%{h}", "%{c}", "%{r}", "%{t}", "%%",
+     "%_", "%-", "%{l2r+-}", "%{d0}", "%{", "%", "v=spf1", " ", "exists:", "include:", "a:", "exp=",
+     "/33", "b.example", "redirect=", "-all", "ü", "\x00", ":", "=", "ip6:::", "ip4:1.2.3.4/99",
+     "mx//129"]
+)  # fmt: skip
+ANY_POLICY = st.lists(WORDS, max_size=10).map(lambda words: "v=spf1 " + "".join(words))
+ANY_NAME = st.text(max_size=20) | st.sampled_from(["a.example", "[192.0.2.1]", "x" * 300, "a..b"])
+
+
+@settings(max_examples=400, deadline=None)
+@given(policy=ANY_POLICY, local_part=st.text(min_size=1, max_size=20), hello=ANY_NAME)
+async def test_no_policy_and_no_sender_is_too_odd(policy: str, local_part: str, hello: str) -> None:
+    zone: Zone = {
+        "a.example": [("TXT", policy), ("A", "192.0.2.7"), ("MX", "b.example")],
+        "b.example": [("TXT", policy), ("A", "203.0.113.9")],
+        "9.113.0.203.in-addr.arpa": [("PTR", "b.example")],
+    }
+    path = ReversePath(Mailbox(local_part, "a.example"))
+    sender = Sender(ip_address("203.0.113.9"), hello, path)
+    found = await check_sender(sender, look_up_in(zone), "mx")
+    assert found.because.isprintable()
+    assert all(check.because.isprintable() for check in found.checks)

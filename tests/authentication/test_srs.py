@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from posthouse.authentication.srs import Rewriter, Trouble, has_form, may_return
-from posthouse.mail.address import NULL, Mailbox, ReversePath, parse_mailbox
+from posthouse.mail.address import NULL, AddressError, Mailbox, ReversePath, parse_mailbox
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 OURS = Rewriter("post.example", (b"0123456789abcdef",))
@@ -119,3 +119,14 @@ def test_only_the_beginning_tells_the_form() -> None:
     assert not has_form("srs0x=")
     assert not has_form("srs2=x")
     assert not OURS.is_rewritten(Mailbox("SRS0=a=b=c=d", "elsewhere.example"))
+
+
+def test_a_long_address_can_be_read_back() -> None:
+    long = parse_mailbox(f"{'bounces+' + 'n' * 50}@mailings.of-a-large-company.example")
+    made = rewritten(long)
+    assert len(made.local_part) > 64
+    assert OURS.reverse(parse_mailbox(str(made)), NOON) == long
+    with pytest.raises(AddressError, match="longer than 64"):
+        parse_mailbox(f"{'n' * 65}@post.example")
+    with pytest.raises(AddressError, match="longer than 192"):
+        parse_mailbox(f"SRS0={'n' * 200}@post.example")

@@ -25,7 +25,7 @@ from posthouse.mail.message import HeaderSection, authorship
 from posthouse.policy.decision import Step
 from posthouse.telemetry.events import BugMet, LogEvent
 
-SECONDS_MAX: Final = 15.0  # of each method; well within what clients wait (RFC 5321 §4.5.3.2.6)
+SECONDS_MAX: Final = 10.0  # of each method; clients wait for minutes (RFC 5321 §4.5.3.2.6)
 SLOW_SECONDS: Final = 1.0  # a failure that took so long was silence
 SLOW_FAILURES_MAX: Final = 5  # one after another: then DNS is not asked for a while
 SILENT_SECONDS: Final = 30.0
