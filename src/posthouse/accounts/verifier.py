@@ -65,6 +65,7 @@ __all__ = [
 ]
 
 WAITING_MAX: Final = 200  # sign-ins in the queue for a thread; more are told to come back
+SLOW_SECONDS: Final = 0.02  # of processor time: as much as a slow hash takes
 NAME_CHARACTERS_MAX: Final = 320
 TEN_IN_TEN_MINUTES: Final = Budget(10, timedelta(minutes=10))
 TENTH_OF_A_SECOND: Final = timedelta(milliseconds=100)
@@ -271,8 +272,9 @@ class Verifier:
         """Return the credential that matches; runs in a thread of the pool."""
         begun = time.thread_time()
         found = self._matching(credentials, prepared, typed)
-        self._pace.note(time.thread_time() - begun)
         if found is None:
+            self._make_up(credentials, prepared, time.thread_time() - begun)
+            self._pace.note(time.thread_time() - begun)
             return None
         with suppress(StoreError):  # when it was used is no reason to refuse anybody
             self._store.note_used(found.id, self._now())
@@ -283,7 +285,7 @@ class Verifier:
     def _matching(
         self, credentials: tuple[Credential, ...], prepared: str, typed: str
     ) -> Credential | None:
-        """Try the generated ones, they are quick; else one slow hash at least, also for nobody."""
+        """Try the generated ones first, they are quick."""
         slow_ones = [it for it in credentials if not is_generated(it.hash)]
         for credential in credentials:
             if is_generated(credential.hash) and matches(credential.hash, prepared):
@@ -291,9 +293,17 @@ class Verifier:
         for credential in slow_ones:
             if matches(credential.hash, prepared, typed):
                 return credential
-        if all(schemes.is_foreign(it.hash) for it in slow_ones):
-            matches(self._nothing, prepared)
         return None
+
+    def _make_up(
+        self, credentials: tuple[Credential, ...], prepared: str, cpu_seconds: float
+    ) -> None:
+        """Do one slow hash at least, also for nobody and for imported hashes that are quick."""
+        has_own = any(
+            not (is_generated(it.hash) or schemes.is_foreign(it.hash)) for it in credentials
+        )
+        if not has_own and cpu_seconds < SLOW_SECONDS:
+            matches(self._nothing, prepared)
 
     def _renewed(self, found: Credential, prepared: str) -> Credential:
         """Keep a password that just proved right as we keep ours: argon2id, and for SCRAM."""
