@@ -100,7 +100,7 @@ def test_a_message_refused_for_another_reason_is_not_held_first() -> None:
         (CheckRule("c", found="hold"), False, ("accept", "content-fine")),
         (CheckRule("c", no_answer="defer"), None, ("defer", "screening-silent")),
         (CheckRule("c", no_answer="accept"), None, ("accept", "content-fine")),
-        (CheckRule("c", ask="recipient-budget"), True, ("hold", "account-recipient-budget")),
+        (CheckRule("c", ask="recipient-budget"), True, ("hold", "address-recipient-budget")),
     ],
 )
 def test_what_a_check_says(rule: CheckRule, found: bool | None, expected: tuple[str, str]) -> None:
@@ -121,3 +121,10 @@ def test_a_catch_all_account_writes_as_any_free_address_of_its_domain() -> None:
     office = Account("office@shop.example", frozenset(), frozenset({"shop.example"}))
     asked = request(sender="", signed_in=office, authorship=written("sale@shop.example"))
     assert decide_content(asked, rules(SIGNED_IN)).reason.value == "content-fine"
+
+
+def test_a_used_up_budget_is_the_accounts_where_there_is_one() -> None:
+    checks = {"c": CheckRule("c", ask="recipient-budget")}
+    asked = request(signed_in=ANN, findings=(Finding("c", found=True),))
+    decision = decide_content(asked, rules(SIGNED_IN, checks=checks))
+    assert told(decision) == ("hold", "account-recipient-budget")

@@ -99,6 +99,7 @@ def is_open(door: Door, asked: Request) -> bool:
         case _:
             return any(
                 session.account == owner_of(asked)
+                and (client.signed_in is None or client.signed_in.account == session.account)
                 and (asked.at - session.last_command).total_seconds() >= 0
                 and asked.at - session.last_command <= door.window
                 for session in client.pop_sessions

@@ -90,6 +90,14 @@ def test_a_pop_window_stays_bound_to_the_account_when_the_site_allows_any_sender
     assert recipient(request(fetched=(BOB, 3)), by) == ("refuse", "pop-window-other-sender")
 
 
+def test_who_signed_in_does_not_also_get_the_windows_of_others() -> None:
+    by = rules(SIGNED_IN, POP_WINDOW)
+    asked = request(sender="ann@proseware.example", signed_in=BOB, fetched=(ANN, 3))
+    assert mail(asked, by) == ("refuse", "sender-not-own")
+    both = request(sender="ann@proseware.example", signed_in=ANN, fetched=(ANN, 3))
+    assert mail(both, by) == ("accept", "signed-in")
+
+
 def test_an_ended_window_is_told_apart_from_a_stranger_and_says_how_long_ago() -> None:
     decision = decide_recipient(request(fetched=(ANN, 31)), rules(POP_WINDOW))
     assert (decision.reason.value, decision.minutes_ago) == ("pop-window-ended", 31)

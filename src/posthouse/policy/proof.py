@@ -276,9 +276,16 @@ def _witness(request: Request, why: str, where: str) -> Witness:
         f"MAIL FROM:{request.reverse_path}",
         f"RCPT TO:<{request.forward_path}>",
         "DATA",
+        f"From: <{_author(request)}>",
         "Subject: relayed for a stranger",
         "",
         ".",
         "QUIT",
     )
     return Witness(str(request.client.address), request.client.listener, why, where, session)
+
+
+def _author(request: Request) -> Mailbox:
+    """Return a From that fits the reverse-path: whoever is recognised must write as itself."""
+    path = request.reverse_path
+    return path.mailbox if path is not None and path.mailbox is not None else STRANGE

@@ -33,7 +33,8 @@ class Question(Struct, frozen=True):
         submission_password: With a separate submission password.
         fetched_ago: Since the sender's account fetched mail from the same address.
         host_name: A watched name that points at the client now.
-        author: From field; None for the same as the reverse-path.
+        author: From field; None for the same as the reverse-path. Without either the content is
+            not asked about.
         reply_to: Reply-To field.
         octets: Size of the message.
     """
@@ -104,11 +105,8 @@ def request_of(question: Question, rules: Rules, directory: Directory) -> Reques
         reverse_path=path,
         forward_path=question.recipient,
         recipient_exists=directory.exists(question.recipient),
-        authorship=Authorship(
-            (author,) if author else None,
-            reply_to=(question.reply_to,) if question.reply_to else (),
-        )
-        if author or question.signed_in is None
+        authorship=Authorship((author,), reply_to=(question.reply_to,) if question.reply_to else ())
+        if author
         else None,
         octets=question.octets,
         sender_account=sender,

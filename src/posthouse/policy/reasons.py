@@ -154,7 +154,7 @@ WORDINGS: Final[dict[Reason, Wording]] = {
         550,
         "5.7.1",
         _SENDER,
-        "Mail was fetched from your address, but not by the owner of {sender}",
+        "Mail was fetched from your address, but {sender} is no address of who fetched it",
         "A POP window is open for this address, but it belongs to another account.",
     ),
     Reason.DOOR_ENDED: Wording(

@@ -184,6 +184,8 @@ def _try_pop_windows(request: Request, rules: Rules, known: Known) -> None:
             where = door.where
             if not timedelta() <= age <= door.window:
                 _note_ended(known, age)
+            elif not _may_be(request, session.account):
+                because = f"{because}, but by {session.account.name}, who did not sign in here"
             elif not _is_own_window(request, rules, session.account):
                 known.other_sender = True
                 because = f"{because}, but not by the owner of {request.reverse_path}"
@@ -192,6 +194,12 @@ def _try_pop_windows(request: Request, rules: Rules, known: Known) -> None:
                 opened = True
                 break
     known.steps.append(Step(POP_WINDOW, opened, because, where))
+
+
+def _may_be(request: Request, account: Account) -> bool:
+    """A client that signed in is who it says: the windows of others are not its windows."""
+    signed_in = request.client.signed_in
+    return signed_in is None or signed_in.account.name == account.name
 
 
 def _is_own_window(request: Request, rules: Rules, account: Account) -> bool:
