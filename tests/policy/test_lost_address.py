@@ -150,6 +150,14 @@ def test_an_address_that_is_meant_to_be_shared_is_never_lost() -> None:
         ("a.b.example.com", "example.com"),
         ("mx.firma.co.uk", "firma.co.uk"),
         ("mx.example.de", "example.de"),
+        ("mx.abcd.de", "abcd.de"),
+        ("a.mx.abc.de", "mx.abc.de"),
+        ("abc.de", "abc.de"),
+        ("mx.abc.com", "abc.com"),
+        ("x.localdomain", ""),
+        ("x.y.lan", ""),
+        ("x.internal", ""),
+        ("[IPv6:fd00::1]", ""),
         ("[198.51.100.7]", "198.51.100.7"),
         ("[IPv6:2600::1]", "2600::1"),
         ("[192.168.1.5]", ""),
@@ -168,3 +176,6 @@ def test_behind_a_container_gateway_every_name_counts() -> None:
     assert owner_of_name("DESKTOP-4711", GATEWAY) == "desktop-4711"
     assert owner_of_name("[192.168.1.5]", GATEWAY) == "192.168.1.5"
     assert owner_of_name("localhost", GATEWAY) == ""
+    assert owner_of_name("x.lan", GATEWAY) == "x.lan"
+    assert owner_of_name("", GATEWAY) == ""
+    assert owner_of_name("mx.example.com", GATEWAY) == "example.com"
