@@ -449,3 +449,21 @@ def test_root_is_given_up_once_the_ports_are_open(open_place: Path) -> None:
         with signed_in(server.place("submissions"), BOB) as talk:
             assert talk.mail(BOB.name, ANN.name, content=b"From: bob@proseware.com\r\n\r\nx").code
         server.wait_for_mail("ann", 2)
+
+
+def test_a_storage_that_is_taken_away_promises_nothing(file: Path) -> None:
+    with running(file.parent, file.read_text(), ANN) as server:
+        spool = server.storage / "spool"
+        spool.rename(file.parent / "elsewhere")
+        large = b"x" * 70 + (b"\r\n" + b"y" * 70) * 5000
+        for content in (CONTENT % b"small", CONTENT % b"large" + large):
+            with Talk(server.place("mx")) as talk:
+                talk.say("EHLO a.example")
+                answer = talk.mail("x@adatum.com", ANN.name, content=content)
+                assert answer.code in {451, 452}, answer
+        assert server.mailbox("ann") == []
+        (file.parent / "elsewhere").rename(spool)
+        with Talk(server.place("mx")) as talk:
+            talk.say("EHLO a.example")
+            assert talk.mail("x@adatum.com", ANN.name, content=CONTENT % b"back").code == 250
+        server.wait_for_mail("ann")

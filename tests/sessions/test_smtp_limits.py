@@ -4,9 +4,11 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 
+from posthouse.authentication.lookups import LookUpError, Records, RecordType
 from posthouse.mail.address import Mailbox
 from posthouse.policy.rules import Budget, CheckRule, Limits
 from posthouse.protocol.smtp.offer import SessionLimits
+from posthouse.sessions.authenticity import Examiner
 from posthouse.sessions.scanning import GTUBE, RecipientBudgetCheck
 from posthouse.sessions.smtp_service import SmtpLimits
 from posthouse.telemetry.cases import Search
@@ -53,6 +55,27 @@ async def test_who_drips_content_is_let_go(tmp_path: Path) -> None:
             await asyncio.sleep(0.02)
         assert (await read_reply(reader)).startswith("421 4.4.2")
         writer.close()
+        assert server.queue() == []
+
+
+async def no_records(name: str, kind: RecordType) -> Records:
+    raise LookUpError(f"{name} {kind}")
+
+
+class NeverDone(Examiner):
+    """Examines for ever: as a bug would."""
+
+    def examine(self, *_: object) -> None:
+        return
+
+
+async def test_an_answer_of_ours_that_never_comes_ends_the_session(tmp_path: Path) -> None:
+    limits = SmtpLimits(content_wait=timedelta(seconds=0.15))
+    async with post(tmp_path, rules_with(SIGNED_IN), limits) as server:
+        server.add_account("ann@proseware.com")
+        server.service.examiner = NeverDone(no_records, server.events.append)
+        said = await server.talk("mx", *TO_ANN, MESSAGE + END)
+        assert said[-1].startswith("421 4.3.0")
         assert server.queue() == []
 
 

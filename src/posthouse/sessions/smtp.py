@@ -122,8 +122,10 @@ class SmtpSession(StreamProtocol):
         self._pump()
 
     def idle_too_long(self) -> None:
-        """Say goodbye, unless it is we who are late."""
-        if not self._waiting:
+        """Say goodbye; where it is we who are late for so long, something of ours broke."""
+        if self._waiting:
+            self.hang_up(replies.ANSWER_LATE, "our answer was late")
+        else:
             self.hang_up(replies.IDLE_TOO_LONG, "timeout")
 
     def peer_finished(self) -> None:

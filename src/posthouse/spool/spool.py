@@ -117,11 +117,14 @@ class Spool:
 
     def has_room(self, octets: int) -> bool:
         """Whether a message of this size would find room now; else answer 452 at once."""
-        return self.files.disk.free_octets(self.files.directory) - octets > self._reserve
+        try:
+            return self.files.disk.free_octets(self.files.directory) - octets > self._reserve
+        except OSError:  # the directory was taken away: what is put there would be lost
+            return False
 
     def open_intake(self) -> Intake:
         """Begin to receive a message."""
-        return Intake(self, self._ids.new())
+        return Intake(self)
 
     def on_arrival(self, callback: Callable[[], None]) -> None:
         """Have `callback` called, from the writer thread, when something may have become due."""
@@ -131,7 +134,7 @@ class Spool:
         """Queue a complete message for the next commit."""
         if not self.has_room(0 if arrival.file else arrival.octets):
             self._writer.save_room(Change(self._shelf.give_room_back, ignore))
-            done(StorageError("full", f"{self.path.parent}: the disk is nearly full. Make room"))
+            done(self._no_room())
             return
 
         def tell(error: StorageError | None) -> None:
@@ -142,6 +145,12 @@ class Spool:
 
         octets = len(arrival.content)
         self._writer.submit(Change(lambda: self._shelf.accept(arrival), tell, octets=octets))
+
+    def _no_room(self) -> StorageError:
+        directory = self.path.parent
+        if not self.files.directory.is_dir():
+            return StorageError("unreadable", f"{directory} is not there any more. Put it back")
+        return StorageError("full", f"{directory}: the disk is nearly full. Make room")
 
     def fail(self, error: StorageError) -> None:
         """Take no mail any more: a flush failed outside the writer."""

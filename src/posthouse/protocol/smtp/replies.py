@@ -87,6 +87,7 @@ TOO_MANY_IDLE_COMMANDS: Final = Reply(421, "4.7.0", "Too many commands and no ma
 CONTENT_ENDLESS: Final = Reply(421, "4.3.4", "The message does not end, closing the connection")
 NOT_A_MAIL_CLIENT: Final = Reply(421, "4.7.0", "This is a mail server, closing the connection")
 IDLE_TOO_LONG: Final = Reply(421, "4.4.2", "Nothing was said for too long, closing")
+ANSWER_LATE: Final = Reply(421, "4.3.0", "The answer is not there in time, please try again")
 SHUTTING_DOWN: Final = Reply(421, "4.3.2", "The server is stopping, please come back")
 TOO_MANY_CONNECTIONS: Final = Reply(421, "4.7.0", "Too many connections, please come back later")
 
