@@ -8,6 +8,12 @@ from posthouse.config.load import load
 from posthouse.server.preflight import preflight
 
 HEAD = 'hostname = "mail.example.com"\n'
+ROUTE = """\
+[[outbound.route]]
+to = ["*"]
+via = "smtp://relay.example.com:587"
+sign_in = { user = "isp", password_file = "secret" }
+"""
 
 
 @pytest.mark.parametrize(
@@ -16,8 +22,7 @@ HEAD = 'hostname = "mail.example.com"\n'
         ('[tls]\ncertificate = "c.pem"\nkey = "k.pem"\n', "certificate {base}/c.pem does not", 3),
         ('user = "nobody-of-that-name"\n', "there is no user nobody-of-that-name", 2),
         (
-            '[[outbound.route]]\nto = ["*"]\nvia = "smtp://relay.example.com:587"\n'
-            'sign_in = { user = "isp", password_file = "secret" }\n',
+            ROUTE,
             "the password file {base}/secret does not exist",
             5,
         ),
@@ -33,8 +38,4 @@ def test_what_is_missing_is_named_with_its_line(
 
 def test_a_machine_that_has_everything_is_not_warned_of(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x")
-    text = (
-        '[[outbound.route]]\nto = ["*"]\nvia = "smtp://relay.example.com:587"\n'
-        'sign_in = { user = "isp", password_file = "secret" }\n'
-    )
-    assert preflight(load(HEAD + text), tmp_path) == []
+    assert preflight(load(HEAD + ROUTE), tmp_path) == []

@@ -6,6 +6,7 @@ import click
 
 from posthouse.cli.exits import Exit, Failure
 from posthouse.cli.installation import Installation, current_options, now, open_installation
+from posthouse.cli.live_facts import with_live_facts
 from posthouse.cli.main import shared_options
 from posthouse.cli.output import document, say
 from posthouse.cli.rules_now import StoredDirectory, compile_now
@@ -40,7 +41,8 @@ from posthouse.sessions.wording import Particulars, reply_to
 def ask(client: str, sender: str, recipient: str, **more: object) -> int:
     """Ask the policy about one mail: the decision, its reasons and what would help.
 
-    Nothing is sent, and no server needs to run.
+    Nothing is sent, and no server needs to run. One that runs is asked who fetched mail from that
+    address lately, and which watched names point there.
     """
     installation = open_installation(current_options())
     with installation.accounts() as store:
@@ -48,6 +50,8 @@ def ask(client: str, sender: str, recipient: str, **more: object) -> int:
         question = _question(client, sender, recipient, more)
         _check_listener(question.listener, rules)
         request = request_of(question, rules, StoredDirectory(store, rules))
+        if question.fetched_ago is None and not question.host_name:
+            request = with_live_facts(request, installation, store)
         decision = deciding(decide_transaction(request, rules))
         _print(installation, request, rules, decision)
     return Exit.DONE if decision.accepted else Exit.NO

@@ -20,7 +20,8 @@ from posthouse.server.preflight import preflight
 def check(file: Path | None) -> int:
     """Check a configuration: syntax, meaning, its tests, width of trust, files it names.
 
-    Exit code 0 if a server may start with it (warnings allowed), 3 if not.
+    Exit code 0 if it is right (warnings allowed), 3 if not. What is missing on this machine, such
+    as a certificate, is a warning: a file may be checked elsewhere than where it serves.
     """
     options = current_options()
     path = file or find_path(options)

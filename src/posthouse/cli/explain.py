@@ -1,5 +1,6 @@
 """`posthouse explain`: one verb for every id that is ever printed."""
 
+import difflib
 import re
 
 import click
@@ -32,6 +33,12 @@ def explain(what: str) -> None:
         _explain_reason(Reason(what))
     else:
         _explain_case(what)
+
+
+def _nearest_reason(text: str) -> str:
+    """A reason that was perhaps meant."""
+    near = difflib.get_close_matches(text.lower(), [reason.value for reason in Reason], 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 @click.command()
@@ -102,7 +109,7 @@ def _explain_case(case_id: str) -> None:
         keep = installation.loaded.configuration.storage.keep.decisions
         raise Failure(
             f"there is no case {case_id!a} in {installation.directory}: it may be older than"
-            f" {keep.days} days, or from another server"
+            f" {keep.days} days, or from another server{_nearest_reason(case_id)}"
         )
     if current_options().json:
         wording = WORDINGS[case.reason]

@@ -122,8 +122,7 @@ def run() -> NoReturn:
     try:
         result = posthouse.main(standalone_mode=False, prog_name="posthouse")
     except click.ClickException as problem:
-        problem.message = _harmless(problem.message)
-        problem.show()
+        _tell_of_wrong_use(problem)
         sys.exit(Exit.USAGE)
     except Failure as problem:
         click.echo(f"posthouse: {_harmless(str(problem))}", err=True)
@@ -142,6 +141,17 @@ def run() -> NoReturn:
 def _harmless(text: str) -> str:
     """What was typed or read may be hostile: it is shown, not obeyed."""
     return "\n".join(escaped(line) for line in text.split("\n"))
+
+
+def _tell_of_wrong_use(problem: click.ClickException) -> None:
+    """Say what is wrong with the command line, and how it is used."""
+    if isinstance(problem, click.exceptions.NoArgsIsHelpError):
+        problem.show()
+        return
+    if isinstance(problem, click.UsageError) and problem.ctx is not None:
+        click.echo(problem.ctx.get_usage(), err=True)
+        click.echo(f"Try '{problem.ctx.command_path} --help' for help.", err=True)
+    click.echo(f"Error: {_harmless(problem.format_message())}", err=True)
 
 
 def _tell_of_bug(problem: Exception) -> None:

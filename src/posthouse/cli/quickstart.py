@@ -133,6 +133,9 @@ def _people(installation: Installation, domain: str) -> tuple[Account, Account]:
                 change_password(store, name, known[name])
             else:
                 add_account(store, parse_mailbox(name), known[name])
+        postmaster = parse_mailbox(f"postmaster@{domain}")
+        if not store.resolve(postmaster, plus_tags=False).known:
+            store.add_alias(postmaster, [parse_mailbox(names[0])])
     kept.touch(mode=0o600)
     kept.write_text("".join(f"{name} {password}\n" for name, password in sorted(known.items())))
     return Account(names[0], known[names[0]]), Account(names[1], known[names[1]])
