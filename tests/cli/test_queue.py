@@ -97,7 +97,7 @@ def test_a_message_is_shown_with_its_journey(server: Server) -> None:
     as_json = command("--json", "queue", "show", one).json
     assert as_json["message"]["id"] == one
     assert command("journey", one).out.count("\n") >= 2
-    assert command("--json", "journey", one).json["journey"]
+    assert command("--json", "journey", one).json["messages"][0]["journey"]
     command("queue", "drop", one, "--yes")
     assert command("journey", one).code == Exit.DONE, "it is told after its end too"
 

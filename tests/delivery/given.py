@@ -7,8 +7,7 @@ from ipaddress import ip_address
 
 from posthouse.delivery.content import Content
 from posthouse.delivery.hop_session import Timeouts
-from posthouse.delivery.next_hosts import Host, HostFinder, Hosts
-from posthouse.delivery.routes import Exchangers, SmartHost
+from posthouse.delivery.next_hosts import Host, HostFinder, Hosts, HostVia
 from posthouse.mail.address import Mailbox, ReversePath, parse_mailbox
 from posthouse.mail.envelope import Envelope, Notify, Recipient
 from posthouse.spool.records import RecipientState, Work
@@ -67,7 +66,10 @@ class FixedHosts(HostFinder):
         self.hosts = hosts
         self.asked = 0
 
-    async def find(self, via: Exchangers | SmartHost, domain: str) -> Hosts:
+    def remembered(self, via: HostVia, domain: str) -> Hosts | None:
+        return None
+
+    async def find(self, via: HostVia, domain: str) -> Hosts:
         self.asked += 1
         return self.hosts
 

@@ -18,10 +18,10 @@ from posthouse.delivery.content import Content
 from posthouse.delivery.dispatcher import Dispatcher
 from posthouse.delivery.lanes import Width
 from posthouse.delivery.local import CaptureDelivery, LocalDelivery
-from posthouse.delivery.next_hosts import HostFinder, Hosts
+from posthouse.delivery.next_hosts import HostFinder, Hosts, HostVia
 from posthouse.delivery.outcomes import Deferred, Delivered, Failed, Outcome
 from posthouse.delivery.retry import Patience
-from posthouse.delivery.routes import Capture, Exchangers, Route, Routes, SmartHost
+from posthouse.delivery.routes import Capture, Route, Routes, SmartHost
 from posthouse.delivery.transport import Manners, Transport, client_contexts
 from posthouse.mail.address import NULL, Mailbox
 from posthouse.mail.envelope import Envelope
@@ -49,8 +49,13 @@ class Directory(HostFinder):
 
     def __init__(self) -> None:
         self.hosts: dict[str, Hosts] = {}
+        self.asked: list[str] = []
 
-    async def find(self, via: Exchangers | SmartHost, domain: str) -> Hosts:
+    def remembered(self, via: HostVia, domain: str) -> Hosts | None:
+        return self.hosts.get(domain) if domain in self.asked else None
+
+    async def find(self, via: HostVia, domain: str) -> Hosts:
+        self.asked.append(domain)
         return self.hosts.get(domain, Failed("5.1.2", f"the domain {domain} does not exist"))
 
 
@@ -87,7 +92,13 @@ class House:
             now=self.clock, uniform=no_spread, log=self.note,
         )  # fmt: skip
         self.dispatcher = Dispatcher(
-            self.spool, routes, attempts, now=self.clock, log=self.note, width=width or Width()
+            self.spool,
+            routes,
+            attempts,
+            now=self.clock,
+            log=self.note,
+            width=width or Width(),
+            hosts=self.hosts,
         )
 
     def resolve(self, mailbox: Mailbox) -> Resolution:
@@ -338,6 +349,7 @@ async def test_an_error_of_ours_defers_one_message_and_stops_nothing(tmp_path: P
         return dict.fromkeys(work.indices, Delivered("ok"))
 
     house.transport.deliver = stumble  # type: ignore[method-assign]
+    house.hosts.hosts["theirs.example"] = (host(1),)
     house.dispatcher.start()
     house.accept(to("bad@theirs.example"))
     house.accept(to("bob@theirs.example"))
@@ -412,7 +424,7 @@ async def test_few_sessions_are_shared_by_all_next_hops(tmp_path: Path) -> None:
     house = House(tmp_path, Width(sessions=1, each_hop=1, at_home=1))
     async with Sink() as sink:
         for name in ("a.example", "b.example", "c.example"):
-            house.hosts.hosts[name] = (host(sink.port),)
+            house.hosts.hosts[name] = (host(sink.port, f"mx.{name}"),)
             for number in range(10):
                 house.accept(to(f"u{number}@{name}"))
         house.dispatcher.start()
@@ -451,7 +463,8 @@ async def test_a_work_that_cannot_be_settled_does_not_stop_the_others(
 ) -> None:
     monkeypatch.setattr(dispatcher, "PAUSE_AFTER_TROUBLE_SECONDS", 0.01)
     house = House(tmp_path)
-    lane = house.dispatcher._lanes.lane("theirs.example")
+    house.hosts.hosts["theirs.example"] = (host(1),)
+    lane = house.dispatcher._lanes.lane("localhost:1")
     lane.note([Deferred("4.4.1", "no connection", unreachable=True)], house.clock())
     real, failures = house.spool.settle, [ZeroDivisionError("a bug")]
 
@@ -468,3 +481,87 @@ async def test_a_work_that_cannot_be_settled_does_not_stop_the_others(
     (bug,) = house.of(events.BugMet)
     house.log.remove(bug)
     await house.close()
+
+
+async def test_nothing_goes_to_a_paused_destination_also_after_a_restart(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    async with Sink() as sink:
+        for name in ("theirs.example", "others.example"):
+            house.hosts.hosts[name] = (host(sink.port),)
+        house.spool.pause("theirs.example", "they asked")
+        house.accept(to("bob@theirs.example"))
+        house.accept(to("eve@others.example"))
+        house.dispatcher.start()
+        await house.until(lambda: bool(sink.mails))
+        await house.close()
+        house = House(tmp_path)
+        house.hosts.hosts["theirs.example"] = (host(sink.port),)
+        house.dispatcher.start()
+        house.accept(to("ann@ours.example"))
+        await house.until(lambda: bool(house.of(events.Delivered)))
+        assert [mail.recipients for mail in sink.mails] == [["RCPT TO:<eve@others.example>"]]
+        house.spool.resume("theirs.example")
+        await house.until(house.is_empty)
+        assert len(sink.mails) == 2
+        await house.close()
+
+
+async def test_a_message_that_was_moved_goes_by_the_other_way(house: House) -> None:
+    async with Sink() as sink:
+        house.hosts.hosts[""] = (host(sink.port, "relay.example"),)
+        house.hosts.hosts["theirs.example"] = Deferred("4.4.1", "nobody answers")
+        house.dispatcher.start()
+        moved = house.accept(to("bob@theirs.example"))
+        await house.until(lambda: house.tries() == 1)
+        house.spool.move(moved, f"smtp://relay.example:{sink.port}")
+        house.hosts.hosts["theirs.example"] = (host(sink.port, "relay.example"),)
+        await house.until(house.is_empty)
+    assert len(sink.mails) == 1
+    assert "moved to smtp://relay.example" in "".join(it.text for it in house.spool.journey(moved))
+
+
+async def test_domains_behind_the_same_exchangers_share_one_lane(tmp_path: Path) -> None:
+    house = House(tmp_path, Width(each_hop=2))
+    async with Sink() as sink:
+        for number in range(40):
+            house.hosts.hosts[f"d{number}.example"] = (host(sink.port, "mx.provider.example"),)
+            house.accept(to(f"x@d{number}.example"))
+        house.dispatcher.start()
+        await house.until(house.is_empty)
+    assert len(sink.mails) == 40
+    assert sink.sessions <= 2, "they also share sessions"
+    await house.close()
+
+
+async def test_a_busy_next_hop_gets_less_at_a_time(house: House) -> None:
+    async with Sink(script={"MAIL": "421 4.3.2 too much of you"}) as sink:
+        house.hosts.hosts["theirs.example"] = (host(sink.port),)
+        lane = house.dispatcher._lanes.lane(f"localhost:{sink.port}")
+        lane.allowed = 8
+        house.dispatcher.start()
+        house.accept(to("bob@theirs.example"))
+        await house.until(lambda: house.tries() == 1)
+    assert lane.allowed == 4
+    assert lane.closed(house.clock()) is None
+
+
+async def test_a_name_server_that_is_silent_keeps_no_session_from_others(house: House) -> None:
+    asked = asyncio.Event()
+    real = house.hosts.find
+
+    async def find(via: HostVia, domain: str) -> Hosts:
+        if domain.startswith("dead"):
+            await asked.wait()
+            return Deferred("4.4.3", "DNS gave no answer", unreachable=True)
+        return await real(via, domain)
+
+    house.hosts.find = find  # type: ignore[method-assign]
+    async with Sink() as sink:
+        house.hosts.hosts["theirs.example"] = (host(sink.port),)
+        for number in range(150):
+            house.accept(to(f"x@dead{number}.example"))
+        house.accept(to("bob@theirs.example"))
+        house.dispatcher.start()
+        await house.until(lambda: len(sink.mails) == 1)
+        asked.set()
+        await house.until(lambda: house.tries() == 150)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.delivery.lanes import LONGEST_CLOSURE, Lane, Lanes, Width
+from posthouse.delivery.lanes import LONGEST_CLOSURE, LONGEST_DELAY_SECONDS, Lane, Lanes, Width
 from posthouse.delivery.outcomes import Deferred, Delivered, Failed, Outcome
+from posthouse.delivery.routes import Pace
 from tests.delivery.given import NOON, work
 
 GOOD: list[Outcome] = [Delivered("ok", "mx")]
@@ -51,9 +52,9 @@ def test_width_and_closure_stay_within_their_limits(history: list[list[Outcome]]
         assert lane.closed(NOON + LONGEST_CLOSURE) is None
 
 
-def filled(lanes: Lanes, hop: str, works: int, allowed: int = 20) -> Lane:
+def filled(lanes: Lanes, hop: str, works: int, allowed: int = 20, *, proven: bool = True) -> Lane:
     lane = lanes.lane(hop)
-    lane.allowed = allowed
+    lane.allowed, lane.proven = allowed, proven
     for _ in range(works):
         lanes.add(lane, work())
     return lane
@@ -119,3 +120,51 @@ def test_lanes_that_nothing_is_known_of_are_forgotten(monkeypatch: pytest.Monkey
 
 def test_our_own_mailboxes_begin_wide() -> None:
     assert Lanes(Width()).lane("local").allowed == Width().at_home
+
+
+BUSY: list[Outcome] = [Deferred("4.3.2", "421 4.3.2 busy", slow_down=True)]
+
+
+def test_a_busy_next_hop_gets_half_and_then_less_often_until_it_recovers() -> None:
+    lane = Lane(8, 8)
+    for allowed, delay in ((4, 0), (2, 0), (1, 0), (1, 1), (1, 2), (1, 4)):
+        lane.note(BUSY, NOON)
+        assert (lane.allowed, lane.delay) == (allowed, delay)
+    for _ in range(9):
+        lane.note(BUSY, NOON)
+    assert lane.delay == LONGEST_DELAY_SECONDS
+    for _ in range(9):
+        lane.note(GOOD, NOON)
+    assert (lane.allowed, lane.delay) == (8, 0)
+
+
+def test_a_rate_is_kept_by_distance() -> None:
+    at = [100.0]
+    lanes = Lanes(Width(), clock=lambda: at[0])
+    lane = lanes.lane("slow", Pace(sessions=5, seconds_each=10))
+    lane.proven = True
+    for _ in range(3):
+        lanes.add(lane, work())
+    assert lanes.begin()
+    assert lanes.begin() is None
+    assert lanes.go_on(lane) is None
+    assert lanes.next_begin() == 10
+    at[0] += 10
+    assert lanes.go_on(lane) is not None
+    assert lanes.begin() is None
+    lanes.end(lane)
+
+
+def test_next_hops_that_may_be_dead_leave_half_of_the_sessions_to_others() -> None:
+    lanes = Lanes(Width(sessions=10))
+    dead = [filled(lanes, f"dead{number}", 1, proven=False) for number in range(20)]
+    begun = [lanes.begin() for _ in range(10)]
+    assert sum(it is not None for it in begun) == 5
+    good = filled(lanes, "good", 9)
+    assert [it[0] if it else None for it in (lanes.begin() for _ in range(6))] == [good] * 5 + [
+        None
+    ]
+    lanes.note(dead[0], GOOD, NOON)
+    assert dead[0].proven
+    lanes.end(dead[0])
+    assert lanes.begin() is not None

@@ -5,9 +5,9 @@ from ipaddress import ip_address
 
 import pytest
 
-from posthouse.delivery.next_hosts import TRIED_MAX, Host, HostFinder
+from posthouse.delivery.next_hosts import TRIED_MAX, Host, HostFinder, group_of
 from posthouse.delivery.outcomes import Deferred, Failed
-from posthouse.delivery.routes import Exchangers, SmartHost
+from posthouse.delivery.routes import Exchangers, SmartHost, SmartHosts
 from posthouse.dns.answers import (
     Address,
     AddressResult,
@@ -64,9 +64,9 @@ async def test_exchangers_come_in_order_of_preference_with_all_addresses() -> No
         {"a.example": (SIX, FOUR), "b.example": (FOUR,)},
     )
     assert await find.find(Exchangers(25), "x.example") == (
-        Host("a.example", SIX, 25),
-        Host("a.example", FOUR, 25),
-        Host("b.example", FOUR, 25),
+        Host("a.example", SIX, 25, 10),
+        Host("a.example", FOUR, 25, 10),
+        Host("b.example", FOUR, 25, 20),
     )
 
 
@@ -126,3 +126,48 @@ async def test_a_smart_host_that_is_not_found_defers_and_returns_nobodys_mail(na
     found = await finder().find(SmartHost(name, 25), "x.example")
     assert isinstance(found, Deferred)
     assert found.unreachable
+
+
+async def test_what_was_found_is_taken_again_for_a_moment_in_another_order() -> None:
+    find = finder(
+        {"x.example": mx((10, "a.example"), (10, "b.example"), (20, "c.example"))},
+        dict.fromkeys(("a.example", "b.example", "c.example"), (FOUR, SIX)),
+    )
+    via = Exchangers(25)
+    assert find.remembered(via, "x.example") is None
+    await find.find(via, "x.example")
+    orders = set()
+    for _ in range(40):
+        known = find.remembered(via, "x.example")
+        assert isinstance(known, tuple)
+        orders.add(tuple(it.name for it in known))
+        assert [it.preference for it in known] == [10, 10, 10, 10, 20, 20]
+        assert group_of(known) == "a.example:25"
+    a, b, c = "a.example", "b.example", "c.example"
+    assert orders == {(a, a, b, b, c, c), (b, b, a, a, c, c)}
+
+
+async def test_of_several_smart_hosts_the_first_is_tried_first_and_the_others_after_it() -> None:
+    find = finder(addresses={"a.example": (FOUR,), "b.example": (SIX,)})
+    one, two, gone = (SmartHost(name, 25) for name in ("a.example", "b.example", "gone.example"))
+    found = await find.find(SmartHosts((gone, one, two)), "x.example")
+    assert found == (Host("a.example", FOUR, 25, 1), Host("b.example", SIX, 25, 2))
+    nobody = await find.find(SmartHosts((gone, SmartHost("slow.example", 25))), "x.example")
+    assert isinstance(nobody, Deferred)
+
+
+async def test_weights_share_the_load_among_smart_hosts() -> None:
+    find = finder(addresses={"a.example": (FOUR,), "b.example": (FOUR,)})
+    via = SmartHosts((SmartHost("a.example", 25), SmartHost("b.example", 25)), (3, 1))
+    first = []
+    for _ in range(400):
+        found = await find.find(via, "x.example")
+        assert isinstance(found, tuple)
+        first.append(found[0].name)
+    assert 250 < first.count("a.example") < 350
+
+
+async def test_a_unix_socket_is_a_host_without_an_address() -> None:
+    found = await finder().find(SmartHost("/run/lmtp", 0, lmtp=True), "x.example")
+    assert found == (Host("/run/lmtp", None, 0, lmtp=True),)
+    assert str(found[0]) == "/run/lmtp"

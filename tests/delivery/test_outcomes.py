@@ -9,6 +9,7 @@ from posthouse.delivery.outcomes import (
     Delivered,
     Expanded,
     Failed,
+    Speaker,
     outcome_of,
     report_action,
 )
@@ -21,7 +22,7 @@ from posthouse.mail.reply import Reply
     [
         (Reply(250, "2.0.0", "ok"), Delivered("250 2.0.0 ok", "h")),
         (Reply(451, "4.7.1", "later"), Deferred("4.7.1", "451 4.7.1 later", "h")),
-        (Reply(550, "5.1.1", "no\nno"), Failed("5.1.1", "550 5.1.1 no no", "h")),
+        (Reply(550, "5.1.1", "no\nno"), Failed("5.1.1", "550 5.1.1 no; no", "h")),
         (Reply(550, "", "no"), Failed("5.0.0", "550 no", "h")),
         (Reply(550, "4.1.1", "no"), Failed("5.0.0", "550 4.1.1 no", "h")),
         (Reply(450, "nonsense", "no"), Deferred("4.0.0", "450 nonsense no", "h")),
@@ -29,12 +30,12 @@ from posthouse.mail.reply import Reply
     ],
 )
 def test_replies_become_outcomes(reply: Reply, outcome: object) -> None:
-    assert outcome_of(reply, "h") == outcome
+    assert outcome_of(reply, Speaker("h")) == outcome
 
 
 @given(st.builds(Reply, st.integers(200, 599), st.text(max_size=8), st.text(max_size=2000)))
 def test_any_words_become_one_short_printable_line(reply: Reply) -> None:
-    words = outcome_of(reply, "h").words
+    words = outcome_of(reply, Speaker("h")).words
     assert words.isascii()
     assert words.isprintable()
     assert len(words) <= 800
@@ -43,6 +44,7 @@ def test_any_words_become_one_short_printable_line(reply: Reply) -> None:
 def test_outcomes_are_named_as_reports_do() -> None:
     assert report_action(Delivered("ok", "mx.example")) is Action.RELAYED
     assert report_action(Delivered("ok")) is Action.DELIVERED
+    assert report_action(Delivered("ok", "mx.example", final=True)) is Action.DELIVERED
     assert report_action(Expanded((), "")) is Action.EXPANDED
     assert report_action(Deferred("4.0.0", "")) is Action.DELAYED
     assert report_action(Failed("5.0.0", "")) is Action.FAILED

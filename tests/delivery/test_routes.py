@@ -6,14 +6,22 @@ from hypothesis import strategies as st
 
 from posthouse.delivery.routes import (
     Capture,
+    Condition,
+    Conditional,
     Exchangers,
     LocalMailboxes,
     Route,
     RouteError,
     Routes,
+    SignIn,
     SmartHost,
+    SmartHosts,
     parse_via,
+    parse_ways,
 )
+from posthouse.mail.address import NULL, ReversePath, parse_mailbox
+from posthouse.mail.envelope import Envelope
+from tests.delivery.given import envelope
 
 
 def to(host: str) -> Route:
@@ -78,6 +86,9 @@ def test_a_pattern_that_is_none_is_told(pattern: str) -> None:
 @pytest.mark.parametrize(
     ("text", "via"),
     [
+        ("lmtp://store.example:2424", SmartHost("store.example", 2424, lmtp=True)),
+        ("lmtp://store.example", SmartHost("store.example", 24, lmtp=True)),
+        ("lmtp:///run/dovecot/lmtp", SmartHost("/run/dovecot/lmtp", 0, lmtp=True)),
         ("mx", Exchangers(2525)),
         ("capture", Capture()),
         ("smtp://relay.example", SmartHost("relay.example", 25)),
@@ -105,3 +116,66 @@ def test_hops_are_counted_by_smart_host_or_domain() -> None:
     assert Route(Exchangers()).hop("a.example") == "a.example"
     assert Route(LocalMailboxes()).hop("a.example") == "local"
     assert Route(Capture()).hop("a.example") == "capture"
+
+
+def mail(sender: str = "ann@ours.example", account: str = "", listener: str = "mx") -> Envelope:
+    path = ReversePath(parse_mailbox(sender)) if sender else NULL
+    return envelope(reverse_path=path, account=account, listener=listener)
+
+
+BY_ACCOUNT = Condition(accounts=frozenset({"ann@ours.example"}))
+BY_SENDER = Condition(senders=frozenset({"shop.example", "*.shop.example"}))
+BY_LISTENER = Condition(listeners=frozenset({"devices"}))
+CONDITIONAL = [
+    Conditional("*", BY_LISTENER, to("listener")),
+    Conditional("*", BY_SENDER, to("sender")),
+    Conditional("*", BY_ACCOUNT, to("account")),
+    Conditional("bank.example", BY_SENDER, to("bank-and-sender")),
+]
+
+
+@pytest.mark.parametrize(
+    ("domain", "envelope", "host"),
+    [
+        ("x.example", mail(), "default"),
+        ("x.example", mail("a@shop.example"), "sender"),
+        ("x.example", mail("a@eu.shop.example", listener="devices"), "sender"),
+        ("x.example", mail("a@notshop.example", listener="devices"), "listener"),
+        ("x.example", mail("a@shop.example", "ann@ours.example", "devices"), "account"),
+        ("x.example", mail("", "", "devices"), "listener"),
+        ("x.example", mail(""), "default"),
+        ("bank.example", mail("a@shop.example", "ann@ours.example"), "bank-and-sender"),
+        ("bank.example", mail(account="ann@ours.example"), "exact"),
+        ("ours.example", mail("a@shop.example", "ann@ours.example", "devices"), "local"),
+    ],
+)
+def test_a_route_may_hold_for_some_senders_accounts_or_listeners_only(
+    domain: str, envelope: Envelope, host: str
+) -> None:
+    for order in (CONDITIONAL, CONDITIONAL[::-1]):
+        routes = Routes(
+            local_domains={"ours.example"},
+            entries={"bank.example": to("exact")},
+            conditional=order,
+            default=to("default"),
+        )
+        expected = Route(LocalMailboxes()) if host == "local" else to(host)
+        assert routes.find(domain, envelope) == expected
+
+
+def test_several_hosts_are_one_way() -> None:
+    two = parse_ways(["smtp://a.example:587", "smtp://b.example"], [3, 1])
+    assert two == SmartHosts((SmartHost("a.example", 587), SmartHost("b.example", 25)), (3, 1))
+    assert Route(two).hop("x") == "a.example:587 b.example:25"
+    assert parse_ways(["mx"], []) == Exchangers()
+    for ways, weights in ((["mx", "smtp://a"], []), (["smtp://a", "smtp://b"], [1])):
+        with pytest.raises(RouteError):
+            parse_ways(ways, weights)
+
+
+def test_what_is_moved_takes_the_sign_in_of_a_route_that_goes_there() -> None:
+    signed_in = Route(SmartHost("relay.example", 587), sign_in=SignIn(user="u", password="p"))
+    routes = Routes(local_domains=(), entries={"x.example": signed_in})
+    assert routes.chosen("smtp://relay.example:587", "y.example", mail()) == signed_in
+    assert routes.chosen("smtp://other.example", "y.example", mail()) == to("other.example")
+    assert routes.chosen("mx", "x.example", mail()) == Route(Exchangers())

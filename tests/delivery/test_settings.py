@@ -3,17 +3,23 @@
 from datetime import timedelta
 from ipaddress import ip_address
 
+import pytest
+
+from posthouse.config.diagnostic import ConfigurationError
 from posthouse.config.load import load
 from posthouse.delivery.routes import (
     Capture,
     Exchangers,
     LocalMailboxes,
+    Pace,
     SignIn,
     SmartHost,
+    SmartHosts,
     TlsWish,
 )
 from posthouse.delivery.settings import manners_of, patience_of, routes_of, site_of, width_of
-from posthouse.mail.address import Mailbox
+from posthouse.mail.address import Mailbox, ReversePath, parse_mailbox
+from tests.delivery.given import envelope
 
 FILE = """
 hostname = "mail.isp.example"
@@ -82,3 +88,71 @@ def test_the_postmaster_gets_lost_reports_only_where_the_mailbox_is_ours() -> No
         site = site_of(load(text, "x").configuration)
         assert site.postmaster is None
         assert site.author == Mailbox("postmaster", "mail.isp.example")
+
+
+ROUTES_OF_MANY_KINDS = """
+hostname = "mail.isp.example"
+[domains."isp.example"]
+[outbound]
+via = ["smtp://a.example:587", "smtp://b.example:587"]
+weights = [3, 1]
+hello = "out.isp.example"
+sessions = 50
+messages_per_session = 7
+rate = "600 per hour"
+address_literals = true
+
+[[outbound.route]]
+senders = ["shop.example", "*.shop.example"]
+via = "smtp://shop-relay.example:587"
+hello = "shop.isp.example"
+from_addresses = ["203.0.113.27"]
+sessions_per_host = 3
+messages_per_session = 2
+rate = "1 per min"
+
+[[outbound.route]]
+accounts = ["Ann@isp.example"]
+via = "lmtp:///run/store"
+
+[[outbound.route]]
+listeners = ["mx"]
+to = ["*.jp"]
+via = "lmtp://store.example"
+"""
+
+
+def test_routes_by_sender_account_and_listener_are_as_written() -> None:
+    configuration = load(ROUTES_OF_MANY_KINDS, "x").configuration
+    routes = routes_of(configuration, lambda _: "")
+    hosts = (SmartHost("a.example", 587), SmartHost("b.example", 587))
+    assert routes.find("x.example", envelope()).via == SmartHosts(hosts, (3, 1))
+    shop = envelope(reverse_path=ReversePath(parse_mailbox("a@eu.shop.example")))
+    route = routes.find("x.example", shop)
+    assert route.via == SmartHost("shop-relay.example", 587)
+    assert (route.hello, route.sources) == ("shop.isp.example", (ip_address("203.0.113.27"),))
+    assert route.pace == Pace(sessions=3, messages=2, seconds_each=60)
+    by_account = routes.find("x.example", envelope(account="ann@isp.example")).via
+    assert by_account == SmartHost("/run/store", 0, lmtp=True)
+    by_listener = routes.find("a.jp", envelope(listener="mx")).via
+    assert by_listener == SmartHost("store.example", 24, lmtp=True)
+    assert routes.find("isp.example", envelope(account="ann@isp.example")).via == LocalMailboxes()
+    width, manners = width_of(configuration), manners_of(configuration)
+    assert (width.sessions, width.seconds_each) == (50, 6)
+    assert (manners.hello, manners.messages) == ("out.isp.example", 7)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        'via = ["mx", "smtp://a.example"]',
+        'via = ["smtp://a.example", "smtp://b.example"]\nweights = [1]',
+        "via = []",
+        'via = "lmtp://"',
+        'sign_in = { user = "x", password_file = "y" }',
+    ],
+)
+def test_ways_that_mean_nothing_are_refused(wrong: str) -> None:
+    text = f'hostname = "mail.isp.example"\n[[outbound.route]]\nto = ["*.jp"]\n{wrong}\n'
+    with pytest.raises(ConfigurationError):
+        load(text, "x")

@@ -4,6 +4,7 @@ import asyncio
 import random
 import ssl
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 import trustme
@@ -11,10 +12,10 @@ from msgspec import structs
 
 from posthouse.delivery.hop_session import Timeouts
 from posthouse.delivery.link import Address
-from posthouse.delivery.next_hosts import Hosts
+from posthouse.delivery.next_hosts import Host, Hosts
 from posthouse.delivery.outcomes import Deferred, Delivered, Failed, Outcome
 from posthouse.delivery.pool import SessionPool
-from posthouse.delivery.routes import Exchangers, Route, SignIn, SmartHost, TlsWish
+from posthouse.delivery.routes import Exchangers, Pace, Route, SignIn, SmartHost, TlsWish
 from posthouse.delivery.transport import Manners, TlsContexts, Transport
 from posthouse.mail.address import NULL
 from posthouse.mail.envelope import Notify
@@ -22,6 +23,7 @@ from tests.delivery.given import CALM, CONTENT, QUICK, FixedHosts, content, host
 from tests.delivery.sink import EXTENSIONS, HANG, HANG_UP, Sink
 
 BY_MX = Route(Exchangers())
+PLAIN = "not encrypted"
 Make = Callable[..., Transport]
 
 
@@ -75,7 +77,9 @@ async def test_a_message_arrives_unchanged_with_all_its_recipients(transport_to:
     async with Sink() as sink:
         mail = work(recipient("bob@theirs.example"), recipient("carol@theirs.example"))
         outcomes = await transport_to(sink).deliver(BY_MX, mail, content())
-    assert outcomes == dict.fromkeys((0, 1), Delivered("250 2.0.0 taken", "localhost [127.0.0.1]"))
+    assert outcomes == dict.fromkeys(
+        (0, 1), Delivered("250 2.0.0 taken", "localhost [127.0.0.1]", tls="not encrypted")
+    )
     (taken,) = sink.mails
     assert taken.content == CONTENT
     assert taken.sender.startswith("MAIL FROM:<ann@ours.example> SIZE=")
@@ -136,16 +140,16 @@ async def test_each_recipient_has_its_own_outcome(transport_to: Make) -> None:
         outcomes = await transport_to(sink).deliver(BY_MX, work(*map(recipient, names)), content())
     where = "localhost [127.0.0.1]"
     assert outcomes == {
-        0: Failed("5.1.1", "550 5.1.1 no bob", where),
-        1: Deferred("4.2.0", "451 4.2.0 not now", where),
-        2: Delivered("250 2.0.0 taken", where),
+        0: Failed("5.1.1", "550 5.1.1 no bob", where, PLAIN),
+        1: Deferred("4.2.0", "451 4.2.0 not now", where, tls=PLAIN),
+        2: Delivered("250 2.0.0 taken", where, tls=PLAIN),
     }
 
 
 async def test_all_recipients_refused_and_the_session_still_usable(transport_to: Make) -> None:
     async with Sink({"RCPT TO:<bob": "550 no"}) as sink:
         transport = transport_to(sink)
-        assert await outcome(transport) == Failed("5.0.0", "550 no", "localhost [127.0.0.1]")
+        assert await outcome(transport) == Failed("5.0.0", "550 no", "localhost [127.0.0.1]", PLAIN)
         other = work(recipient("carol@theirs.example"))
         assert isinstance((await transport.deliver(BY_MX, other, content()))[0], Delivered)
     assert (sink.sessions, len(sink.mails)) == (1, 1)
@@ -422,10 +426,14 @@ async def test_verified_wants_the_right_name_and_a_known_authority(
 async def test_smtps_is_tls_from_the_first_octet(authority: trustme.CA, transport_to: Make) -> None:
     async with Sink(tls=server_context(authority), tls_from_start=True) as sink:
         there = Route(SmartHost("localhost", sink.port, tls_from_start=True))
-        assert isinstance(await outcome(transport_to(sink), there), Delivered)
+        found = (structs.replace(host(sink.port), tls_from_start=True),)
+        result = await outcome(transport_to(found=found), there)
+        assert isinstance(result, Delivered)
+        assert result.tls.startswith("TLSv1.")
     async with Sink() as plain:
         there = Route(SmartHost("localhost", plain.port, tls_from_start=True))
-        result = await outcome(transport_to(plain), there)
+        found = (structs.replace(host(plain.port), tls_from_start=True),)
+        result = await outcome(transport_to(found=found), there)
     assert isinstance(result, Deferred)
     assert result.status == "4.7.10"
 
@@ -553,3 +561,139 @@ async def test_a_host_that_is_worse_without_tls_is_left(transport_to: Make) -> N
         result = await outcome(transport_to(sink))
     assert isinstance(result, Deferred)
     assert result.status == "4.3.2"
+
+
+async def lmtp(transport_to: Make, script: str, unix: str = "") -> dict[int, Outcome]:
+    """Deliver to two recipients over LMTP; `script` answers behind the final dot."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 store LMTP\r\n")
+        while line := await reader.readline():
+            if line.startswith(b"LHLO"):
+                writer.write(b"250-store\r\n250 PIPELINING\r\n")
+            elif line.startswith(b"DATA"):
+                writer.write(b"354 go\r\n")
+                while await reader.readline() != b".\r\n":
+                    pass
+                writer.write(script.replace("\n", "\r\n").encode())
+                if script.count("\n") < 2:
+                    break
+            elif not line.startswith(b"QUIT"):
+                writer.write(b"250 ok\r\n")
+            await writer.drain()
+        writer.close()
+
+    if unix:
+        server = await asyncio.start_unix_server(serve, unix)
+        found = Host(unix, None, 0, lmtp=True)
+    else:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        found = structs.replace(host(port), lmtp=True)
+    async with server:
+        mail = work(recipient("bob@theirs.example"), recipient("carol@theirs.example"))
+        route = Route(SmartHost(found.name, found.port, lmtp=True))
+        transport = transport_to(found=(found,))
+        outcomes = await transport.deliver(route, mail, content())
+        await transport.close()
+    return outcomes
+
+
+async def test_lmtp_gives_each_recipient_its_own_outcome(transport_to: Make) -> None:
+    outcomes = await lmtp(transport_to, "250 2.0.0 stored\n452 4.2.2 mailbox full\n")
+    where = "localhost [127.0.0.1]"
+    assert outcomes == {
+        0: Delivered("250 2.0.0 stored", where, tls=PLAIN, final=True),
+        1: Deferred("4.2.2", "452 4.2.2 mailbox full", where, tls=PLAIN),
+    }
+
+
+async def test_lmtp_goes_through_a_unix_socket(transport_to: Make, tmp_path: Path) -> None:
+    path = str(tmp_path / "lmtp")
+    outcomes = await lmtp(transport_to, "550 5.1.1 nobody\n250 2.0.0 stored\n", path)
+    assert outcomes == {
+        0: Failed("5.1.1", "550 5.1.1 nobody", path, "on this machine"),
+        1: Delivered("250 2.0.0 stored", path, tls="on this machine", final=True),
+    }
+
+
+async def test_what_lmtp_answered_counts_when_it_hangs_up_before_the_last_answer(
+    transport_to: Make,
+) -> None:
+    outcomes = await lmtp(transport_to, "250 2.0.0 stored\n")
+    assert isinstance(outcomes[0], Delivered)
+    assert isinstance(outcomes[1], Deferred)
+    assert "may arrive twice" in outcomes[1].words
+
+
+async def test_a_route_has_its_own_name_and_number_of_messages(transport_to: Make) -> None:
+    route = Route(Exchangers(), hello="other.ours.example", pace=Pace(messages=2))
+    async with Sink() as sink:
+        transport = transport_to(sink)
+        for _ in range(4):
+            assert isinstance(await outcome(transport, route), Delivered)
+        assert isinstance(await outcome(transport), Delivered)
+        assert sink.sessions == 3
+        assert sink.commands.count("EHLO other.ours.example") == 2
+        assert "EHLO relay.ours.example" in sink.commands
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        {"": "220-" + "x" * 200_000},
+        {"": "220-never\n" * 5000},
+        {"": "hello there"},
+        {"EHLO": "250-" + "A\n250-" * 5000},
+        {"MAIL": "999 what"},
+        {"DATA": "250 ok"},
+        {"MAIL": "\x00\x01\x02"},
+        {"RCPT": "25x ok"},
+    ],
+)
+async def test_a_host_that_talks_nonsense_defers_and_nothing_is_lost(
+    script: dict[str, str], transport_to: Make
+) -> None:
+    async with Sink(script=script) as sink:
+        found = await outcome(transport_to(sink, timeouts=QUICK))
+    assert isinstance(found, Deferred)
+    assert found.words.isprintable()
+
+
+async def test_tls_that_breaks_off_half_way_goes_on_in_the_clear_only_where_it_may(
+    transport_to: Make,
+) -> None:
+    async with Sink() as sink:
+
+        async def between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            """Offer TLS, hang up in its handshake; without it pass everything on."""
+            there, to = await asyncio.open_connection("127.0.0.1", sink.port)
+            writer.write(await there.readline())
+            ehlo = await reader.readline()
+            writer.write(b"250-x\r\n250 STARTTLS\r\n")
+            to.write(ehlo)
+            while not (await there.readline()).startswith(b"250 "):
+                pass
+            if (line := await reader.readline()).startswith(b"STARTTLS"):
+                writer.write(b"220 go\r\n")
+                await reader.read(100)
+            else:
+                to.write(line)
+                await asyncio.gather(pump(reader, to), pump(there, writer))
+            writer.close()
+            to.close()
+
+        async def pump(one: asyncio.StreamReader, two: asyncio.StreamWriter) -> None:
+            while octets := await one.read(1000):
+                two.write(octets)
+            two.close()
+
+        async with await asyncio.start_server(between, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            transport = transport_to(port)
+            assert isinstance(await outcome(transport), Delivered)
+            must = await outcome(transport, Route(Exchangers(), tls=TlsWish.REQUIRED))
+            await transport.close()
+    assert isinstance(must, Deferred)
+    assert "TLS handshake" in must.words
+    assert [mail.encrypted for mail in sink.mails] == [False]

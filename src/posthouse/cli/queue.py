@@ -1,10 +1,11 @@
 """`posthouse queue`: what waits and what is held, while the server runs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from posthouse.cli.exits import Exit
+from posthouse.cli.exits import Exit, Failure
 from posthouse.cli.installation import current_options, now, open_installation
 from posthouse.cli.main import shared_options
 from posthouse.cli.output import document, note, say, table
@@ -16,7 +17,10 @@ from posthouse.server.requests import (
     QueueDrop,
     QueueHold,
     QueueList,
+    QueueMove,
+    QueuePause,
     QueueRelease,
+    QueueResume,
     QueueRetry,
     QueueShow,
     QueueSummary,
@@ -37,8 +41,11 @@ def queue() -> None:
 @click.option("--reason", default="", help="Part of the last reply, or of why it is held.")
 @click.option("--older-than", "age", default="", metavar="TIME", help="30min, 2d.")
 @click.option("-n", "limit", default=100, show_default=True, help="The oldest N.")
+@click.option("--ids", "only_ids", is_flag=True, help="Only the ids, for other commands.")
 @shared_options
-def list_queue(*, held: bool, age: str, domain: str, limit: int, **filters: str) -> None:
+def list_queue(
+    *, held: bool, age: str, domain: str, limit: int, only_ids: bool, **filters: str
+) -> None:
     """List messages, the oldest first."""
     request = QueueList(
         destination=domain,
@@ -50,6 +57,10 @@ def list_queue(*, held: bool, age: str, domain: str, limit: int, **filters: str)
     messages = _ask(request)
     if current_options().json:
         document("queue", {"messages": messages})
+        return
+    if only_ids:
+        for message in messages:
+            say(message["id"])
         return
     if not messages:
         note("nothing is held" if held else "the queue is empty")
@@ -111,6 +122,8 @@ def summary() -> None:
             for it in answer["destinations"]
         ],
     )
+    for it in answer["paused"]:
+        say(f"{it['destination']} is paused since {_when(it['since'])}: {it['why']}")
 
 
 @queue.command()
@@ -126,6 +139,8 @@ def show(id: str, *, content: bool) -> None:  # noqa: A002 - what the person typ
     message = answer["message"]
     envelope = message["envelope"]
     say(f"message {message['id']}, {message['octets']} octets, accepted {envelope['accepted']}")
+    if message["via"]:
+        say(f"  moved: goes by {message['via']}")
     if message["hold"]:
         case = f" (posthouse explain {message['hold_case']})" if message["hold_case"] else ""
         say(f"  held: {message['hold']}{case}")
@@ -143,51 +158,83 @@ def show(id: str, *, content: bool) -> None:  # noqa: A002 - what the person typ
 
 
 @queue.command()
-@click.argument("id", required=False)
+@click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--domain", default="", help="All for this destination.")
 @click.option("--all", "everything", is_flag=True, help="All that wait.")
 @shared_options
-def retry(id: str | None, domain: str, *, everything: bool) -> None:  # noqa: A002 - as typed
-    """Try a message now, or all for a destination."""
-    if sum((bool(id), bool(domain), everything)) != 1:
-        raise click.UsageError("name one message, --domain D, or --all")
-    _do(QueueRetry(id or "", domain), "is tried now")
+def retry(ids: tuple[str, ...], domain: str, *, everything: bool) -> None:
+    """Try messages now, or all for a destination."""
+    if sum((bool(ids), bool(domain), everything)) != 1:
+        raise click.UsageError("name messages, --domain D, or --all")
+    _do_each([QueueRetry(id) for id in ids] or [QueueRetry("", domain)], "tried now")  # noqa: A001 - short
 
 
 @queue.command()
-@click.argument("id")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--because", default="held by an administrator", help="Why.")
 @shared_options
-def hold(id: str, because: str) -> None:  # noqa: A002 - as typed
-    """Keep a message until it is released."""
-    _do(QueueHold(id, because), f"{id} is held")
+def hold(ids: tuple[str, ...], because: str) -> None:
+    """Keep messages until they are released."""
+    _do_each([QueueHold(each, because) for each in ids], "held")
 
 
 @queue.command()
-@click.argument("id")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @shared_options
-def release(id: str) -> None:  # noqa: A002 - as typed
-    """Let a held message go on its way."""
-    _do(QueueRelease(id), f"{id} is released")
+def release(ids: tuple[str, ...]) -> None:
+    """Let held messages go on their way."""
+    _do_each([QueueRelease(each) for each in ids], "released")
 
 
 @queue.command()
-@click.argument("id")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--because", default="returned by an administrator", help="What the sender reads.")
 @shared_options
-def bounce(id: str, because: str) -> None:  # noqa: A002 - as typed
-    """Return a message to its sender."""
-    _do(QueueBounce(id, because), f"{id} is returned to its sender")
+def bounce(ids: tuple[str, ...], because: str) -> None:
+    """Return messages to their senders."""
+    _do_each([QueueBounce(each, because) for each in ids], "returned to its sender")
 
 
 @queue.command()
-@click.argument("id")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--because", default="", help="Why; it is recorded.")
-@click.confirmation_option("--yes", prompt="Remove the message for good? Nobody will be told.")
+@click.confirmation_option("--yes", prompt="Remove for good? Nobody will be told.")
 @shared_options
-def drop(id: str, because: str) -> None:  # noqa: A002 - as typed
-    """Remove a message for good; nobody is told."""
-    _do(QueueDrop(id, because), f"{id} is gone")
+def drop(ids: tuple[str, ...], because: str) -> None:
+    """Remove messages for good; nobody is told."""
+    _do_each([QueueDrop(each, because) for each in ids], "gone")
+
+
+@queue.command()
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.option("--domain", default="", help="All that waits for this destination.")
+@click.option(
+    "--via", required=True, help="mx, smtp://HOST:PORT, lmtp://HOST:PORT, or route: as configured."
+)
+@shared_options
+def move(ids: tuple[str, ...], domain: str, via: str) -> None:
+    """Send messages, or all that waits for a destination, by another way; they are tried now."""
+    if bool(ids) == bool(domain):
+        raise click.UsageError("name messages, or --domain D")
+    moves = [QueueMove(via, each) for each in ids] or [QueueMove(via, destination=domain)]
+    _do_each(moves, f"sent by {via}")
+
+
+@queue.command()
+@click.argument("domain")
+@click.option("--because", default="", help="Why; it is recorded.")
+@shared_options
+def pause(domain: str, because: str) -> None:
+    """Send nothing to DOMAIN until it is resumed, also after a restart; mail is still accepted."""
+    _do(QueuePause(domain, because), f"mail for {domain} waits until `posthouse queue resume`")
+
+
+@queue.command()
+@click.argument("domain")
+@shared_options
+def resume(domain: str) -> None:
+    """Send to DOMAIN again."""
+    _do(QueueResume(domain), f"mail for {domain} goes on")
 
 
 def _ask(request: AnyRequest) -> Any:  # noqa: ANN401 - JSON
@@ -201,3 +248,18 @@ def _do(request: AnyRequest, told: str) -> int:
     elif not current_options().quiet:
         say(told)
     return Exit.DONE
+
+
+def _do_each(requests: Sequence[AnyRequest], became: str) -> None:
+    """Ask for each; one that cannot be done does not keep the others from it."""
+    failures: list[Failure] = []
+    for request in requests:
+        named = getattr(request, "id", "") or "all that was meant"
+        try:
+            _do(request, f"{named}: {became}")
+        except Failure as problem:
+            failures.append(problem)
+            if len(requests) > 1:
+                note(str(problem))
+    if failures:
+        raise failures[-1]

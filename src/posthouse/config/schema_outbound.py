@@ -4,25 +4,32 @@ from enum import Enum
 from typing import Annotated, Literal
 
 from annotated_types import MinLen
-from pydantic import model_validator
+from pydantic import Field, Strict, model_validator
 
 from posthouse.config.section import Section, meaning
 from posthouse.config.units import parse_duration
 from posthouse.config.values import (
+    Address,
     ClientAddress,
     Count,
     Destination,
     DnsServer,
+    DomainName,
     Duration,
     FilePath,
+    Flag,
+    Name,
     NextHop,
     Port,
+    Rate,
     Text,
     Via,
     ViaKind,
     fault,
 )
 from posthouse.config.words import quoted
+
+Weight = Annotated[int, Strict(), Field(ge=0, le=1000)]
 
 
 class Security(Enum):
@@ -40,8 +47,29 @@ class SmartHostSignIn(Section):
     password_file: Annotated[FilePath, meaning("File that holds the password, one line.")]
 
 
+def _weights_fit(weights: tuple[int, ...], via: Via) -> None:
+    if weights and len(weights) != len(via.every):
+        raise fault(
+            "together",
+            f"{len(weights)} weights for {len(via.every)} hosts",
+            "write one weight for each host in via, or leave weights out",
+            key="weights",
+        )
+
+
+def _one_of_each_kind(addresses: tuple[str, ...]) -> None:
+    versions = [":" in address for address in addresses]
+    if len(versions) != len(set(versions)):
+        raise fault(
+            "together",
+            "from_addresses has two addresses of one kind",
+            "one IPv4 and one IPv6 address at most",
+            key="from_addresses",
+        )
+
+
 def _sign_in_needs_host(sign_in: SmartHostSignIn | None, via: Via) -> None:
-    if sign_in and via.kind not in (ViaKind.SMTP, ViaKind.SMTPS):
+    if sign_in and not via.host:
         raise fault(
             "together",
             f"sign_in needs a smart host, but via is {via}",
@@ -51,23 +79,55 @@ def _sign_in_needs_host(sign_in: SmartHostSignIn | None, via: Via) -> None:
 
 
 class Route(Section):
-    """Where mail for some destinations goes. The most specific `to` wins, order never matters."""
+    """Where some mail goes. The most specific `to` wins, order never matters.
+
+    Of two routes with the same `to`, one for accounts wins over one for senders, that over one for
+    listeners, and that over one for all mail.
+    """
 
     to: Annotated[
         tuple[Destination, ...],
         MinLen(1),
         meaning("example.com, *.example.com (its subdomains) or * (all)."),
-    ]
+    ] = ("*",)
+    senders: Annotated[
+        tuple[Destination, ...],
+        meaning("Only mail whose reverse-path is in these domains, written like `to`."),
+    ] = ()
+    accounts: Annotated[tuple[Address, ...], meaning("Only mail that these accounts hand in.")] = ()
+    listeners: Annotated[tuple[Name, ...], meaning("Only mail that comes in here.")] = ()
     via: Annotated[
         NextHop,
-        meaning("mx, smtp://host:port, smtps://host:port, or capture (kept here, not sent)."),
+        meaning(
+            "mx, smtp://host:port, smtps://host:port, lmtp://host:port, lmtp:///unix/socket, or"
+            " capture (kept here, not sent). A list of hosts: when one does not answer, the next."
+        ),
     ] = Via(ViaKind.MX)
+    weights: Annotated[
+        tuple[Weight, ...],
+        meaning("Shares of the hosts in via. Default: the first takes all while it answers."),
+    ] = ()
     tls: Annotated[Security | None, meaning("As in [outbound], which is the default.")] = None
     sign_in: Annotated[SmartHostSignIn | None, meaning("Sign in at this smart host.")] = None
+    hello: Annotated[
+        DomainName | None, meaning("Our name in EHLO here. Default: that of [outbound].")
+    ] = None
+    from_addresses: Annotated[
+        tuple[ClientAddress, ...], meaning("As in [outbound], which is the default.")
+    ] = ()
+    sessions_per_host: Annotated[
+        Count | None, meaning("As in [outbound], which is the default.")
+    ] = None
+    messages_per_session: Annotated[
+        Count | None, meaning("As in [outbound], which is the default.")
+    ] = None
+    rate: Annotated[Rate | None, meaning("As in [outbound], which is the default.")] = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Route":
         _sign_in_needs_host(self.sign_in, self.via)
+        _weights_fit(self.weights, self.via)
+        _one_of_each_kind(self.from_addresses)
         return self
 
 
@@ -78,7 +138,12 @@ class Outbound(Section):
         NextHop,
         meaning("Where mail goes that no route takes: mx, a smart host as in routes, or capture."),
     ] = Via(ViaKind.MX)
+    weights: Annotated[tuple[Weight, ...], meaning("As in routes.")] = ()
     mx_port: Annotated[Port, meaning("Port of mail exchangers; another one only for tests.")] = 25
+    address_literals: Annotated[
+        Flag, meaning("Send mail for addresses like ann@[192.0.2.1] there. Else it is returned.")
+    ] = False
+    hello: Annotated[DomainName | None, meaning("Our name in EHLO. Default: the hostname.")] = None
     sign_in: Annotated[SmartHostSignIn | None, meaning("Sign in at the smart host.")] = None
     from_addresses: Annotated[
         tuple[ClientAddress, ...],
@@ -91,7 +156,18 @@ class Outbound(Section):
             " verified: never plain, and the certificate must be right."
         ),
     ] = Security.OPPORTUNISTIC
-    sessions_per_host: Annotated[Count, meaning("Sessions to one next hop at a time.")] = 20
+    sessions: Annotated[Count, meaning("Sessions to all next hops at a time.")] = 100
+    sessions_per_host: Annotated[
+        Count,
+        meaning(
+            "Sessions to one next hop at a time; domains of the same exchangers count together."
+            " We begin with two, and add one with each success."
+        ),
+    ] = 20
+    messages_per_session: Annotated[Count, meaning("Messages in one session at most.")] = 100
+    rate: Annotated[
+        Rate | None, meaning("Messages to one next hop, evenly spread. Default: no limit.")
+    ] = None
     give_up_after: Annotated[
         Duration, meaning("How long we try; RFC 5321 section 4.5.4.1 wants 4 to 5 days or more.")
     ] = parse_duration("5 days")
@@ -103,14 +179,8 @@ class Outbound(Section):
     @model_validator(mode="after")
     def _fits_together(self) -> "Outbound":
         _sign_in_needs_host(self.sign_in, self.via)
-        versions = [":" in address for address in self.from_addresses]
-        if len(versions) != len(set(versions)):
-            raise fault(
-                "together",
-                "from_addresses has two addresses of one kind",
-                "one IPv4 and one IPv6 address at most",
-                key="from_addresses",
-            )
+        _weights_fit(self.weights, self.via)
+        _one_of_each_kind(self.from_addresses)
         return self
 
 

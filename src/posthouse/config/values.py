@@ -7,7 +7,7 @@ from enum import Enum
 from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Final, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from pydantic import Field, PlainSerializer, PlainValidator, Strict
 from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -85,22 +85,35 @@ class ViaKind(Enum):
     MX = "mx"  # to the exchangers of its domain
     SMTP = "smtp"  # to one host, STARTTLS where it is offered
     SMTPS = "smtps"  # to one host, TLS from the first octet
+    LMTP = "lmtp"  # to a mail store that answers for each recipient
     CAPTURE = "capture"  # kept here, for development
 
 
 class Via(Struct, frozen=True):
-    """The next hop: ``mx``, ``capture``, ``smtp://host:port`` or ``smtps://host:port``."""
+    """The next hop: ``mx``, ``capture``, or a host by ``smtp://``, ``smtps://`` or ``lmtp://``.
+
+    Attributes:
+        kind: By which way.
+        host: Its name or address; the path of a Unix socket.
+        port: 0 for a Unix socket.
+        others: Further hosts of the same next hop.
+    """
 
     kind: ViaKind
     host: str = ""
     port: int = 0
+    others: tuple["Via", ...] = ()
 
     def __str__(self) -> str:
-        return (
-            f"{self.kind.value}://{Endpoint(self.host, self.port)}"
-            if self.host
-            else self.kind.value
-        )
+        if self.host and not self.port:
+            return f"{self.kind.value}://{self.host}"
+        where = Endpoint(self.host, self.port)
+        return f"{self.kind.value}://{where}" if self.host else self.kind.value
+
+    @property
+    def every(self) -> tuple["Via", ...]:
+        """All hosts, this one first."""
+        return (self, *self.others)
 
 
 def _units(kind: str, parse: Callable[[object], T]) -> Callable[[object], T]:
@@ -235,14 +248,34 @@ def read_via(value: object) -> Via:
     if text in (ViaKind.MX.value, ViaKind.CAPTURE.value):
         return Via(ViaKind(text))
     scheme, mark, rest = text.partition("://")
-    help_words = 'write "mx", "smtp://host:25", "smtps://host:465" or "capture"'
-    if not mark or scheme not in ("smtp", "smtps"):
+    help_words = 'write "mx", "smtp://host:25", "smtps://host:465", "lmtp://host:24" or "capture"'
+    if not mark or scheme not in _VIA_PORTS:
         raise fault("via", f"{quoted(text)} is no way for mail to go", help_words)
+    if scheme == "lmtp" and rest.startswith("/"):
+        return Via(ViaKind.LMTP, rest)
     host, port = _split_port(rest.removesuffix("/"))
-    port = port or ("465" if scheme == "smtps" else "25")
+    port = port or _VIA_PORTS[scheme]
     if not (port.isascii() and port.isdigit() and 1 <= int(port[:9]) <= 65_535):
         raise fault("via", f"{quoted(text)} has no port from 1 to 65535", help_words)
     return Via(ViaKind(scheme), _host(host, text, help_words), int(port))
+
+
+def read_vias(value: object) -> Via:
+    """Return a next hop of one host or several."""
+    if not isinstance(value, list):
+        return read_via(value)
+    ways = [read_via(each) for each in value]
+    if not ways or any(not way.host for way in ways[: len(ways) if len(ways) > 1 else 0]):
+        words = 'write via = ["smtp://a.example.com:587", "smtp://b.example.com:587"]'
+        raise fault("via", "a list of ways names hosts, at least one", words)
+    return structs.replace(ways[0], others=tuple(ways[1:]))
+
+
+def _written_vias(via: Via) -> str | list[str]:
+    return [str(each) for each in via.every] if via.others else str(via)
+
+
+_VIA_PORTS: Final = {"smtp": "25", "smtps": "465", "lmtp": "24"}
 
 
 def _host(host: str, text: str, help_words: str) -> str:
@@ -344,7 +377,15 @@ DnsServer = Annotated[
     Endpoint, PlainValidator(read_dns_server), _TEXT, _schema("string", "127.0.0.1:53")
 ]
 NextHop = Annotated[
-    Via, PlainValidator(read_via), _TEXT, _schema("string", "smtp://relay.example.com:587")
+    Via,
+    PlainValidator(read_vias),
+    PlainSerializer(_written_vias),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+            "examples": ["smtp://relay.example.com:587"],
+        }
+    ),
 ]
 Until = Annotated[date | datetime, PlainValidator(read_end), _TEXT, _schema("string", "2026-06-30")]
 Moment = Annotated[

@@ -10,17 +10,20 @@ from typing import Final
 from msgspec import Struct
 
 from posthouse.delivery.attempts import Attempts
-from posthouse.delivery.lanes import Lane, Lanes, Width
-from posthouse.delivery.outcomes import Deferred
-from posthouse.delivery.routes import Routes
+from posthouse.delivery.lanes import AS_USUAL, Lane, Lanes, Width
+from posthouse.delivery.next_hosts import HostFinder, Hosts, group_of
+from posthouse.delivery.outcomes import Deferred, Failed
+from posthouse.delivery.routes import Exchangers, Route, RouteError, Routes
 from posthouse.spool.records import StorageError, Work
 from posthouse.spool.spool import Spool
-from posthouse.telemetry.events import BugMet, LogEvent, StoreFailed
+from posthouse.telemetry.events import BugMet, LogEvent, Noted, StoreFailed
 
 TAKEN_AT_ONCE: Final = 200
 TAKEN_EACH: Final = 40
 LONGEST_SLEEP: Final = timedelta(minutes=1)
 PAUSE_AFTER_TROUBLE_SECONDS: Final = 5.0
+LOOK_UPS_MAX: Final = 500
+"""Domains whose hosts are looked up at a time; a DNS that is silent costs no sessions."""
 
 
 class _Look(Struct, frozen=True):
@@ -33,7 +36,7 @@ class _Look(Struct, frozen=True):
 class Dispatcher:
     """Runs between `start` and `stop`; all tasks are its own and bounded by `Width`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a thing of its own, named at the only call
         self,
         spool: Spool,
         routes: Routes,
@@ -42,7 +45,11 @@ class Dispatcher:
         now: Callable[[], datetime],
         log: Callable[[LogEvent], None],
         width: Width = Width(),  # noqa: B008 - frozen
+        hosts: HostFinder | None = None,
     ) -> None:
+        """Take what is needed; with `hosts`, domains of the same exchangers share a lane."""
+        self._hosts = hosts
+        self._looking: dict[tuple[Exchangers, str], list[Work]] = {}
         self._spool = spool
         self._routes = routes
         self._attempts = attempts
@@ -51,6 +58,7 @@ class Dispatcher:
         self._lanes = Lanes(width)
         self._taken: deque[Work] = deque()  # not yet placed
         self._wanted = asyncio.Event()
+        self._paused: frozenset[str] = frozenset()
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
@@ -85,7 +93,9 @@ class Dispatcher:
         if self._main is not None:
             self._main.cancel()
             await asyncio.gather(self._main, return_exceptions=True)
-        self._give_back([*self._taken, *self._lanes.take_all()])
+        looked_up = [work for works in self._looking.values() for work in works]
+        self._looking.clear()
+        self._give_back([*self._taken, *self._lanes.take_all(), *looked_up])
         if self._workers:
             _, late = await asyncio.wait(self._workers, timeout=grace.total_seconds())
             for task in late:
@@ -132,12 +142,62 @@ class Dispatcher:
 
     def _ask(self, full: set[str]) -> _Look:
         now = self._now()
+        self._paused = frozenset(it.destination for it in self._spool.paused())
+        if len(self._looking) >= LOOK_UPS_MAX:
+            return _Look([], None)
+        full |= self._paused | {domain for _, domain in tuple(self._looking)}
         works = self._spool.take_due(now, TAKEN_AT_ONCE, full, each=TAKEN_EACH)
         return _Look(works, None if works else self._spool.next_due(now))
 
     async def _place(self, work: Work) -> None:
-        """Put a work into its lane, or back into the spool if that is full or closed."""
-        lane = self._lanes.lane(self._routes.find(work.destination).hop(work.destination))
+        """Put a work into its lane, once it is known which hosts its domain has."""
+        route = self._route(work)
+        if self._hosts is None or work.bounce or not isinstance(route.via, Exchangers):
+            await self._to_lane(work, route, route.hop(work.destination))
+            return
+        found = self._hosts.remembered(route.via, work.destination)
+        if found is None:
+            self._look_up(work, route.via)
+        else:
+            await self._place_at(work, route, found)
+
+    def _look_up(self, work: Work, via: Exchangers) -> None:
+        works = self._looking.setdefault((via, work.destination), [])
+        works.append(work)
+        if len(works) == 1:
+            task = asyncio.create_task(self._looked_up(via, work.destination))
+            self._workers.add(task)
+            task.add_done_callback(self._workers.discard)
+
+    async def _looked_up(self, via: Exchangers, domain: str) -> None:
+        assert self._hosts is not None
+        try:
+            found = await self._hosts.find(via, domain)
+        except Exception as error:  # noqa: BLE001 - one domain must not stop all others
+            self._log(BugMet(f"looking up {domain}", repr(error)))
+            found = Deferred("4.3.0", "an error in this server; its administrators can see it")
+        works = self._looking.pop((via, domain), [])
+        try:
+            while works:
+                await self._place_at(works[-1], self._route(works[-1]), found)
+                works.pop()
+        except Exception as error:  # noqa: BLE001 - the same
+            self._log(BugMet(f"placing mail for {domain}", repr(error)))
+            await asyncio.sleep(PAUSE_AFTER_TROUBLE_SECONDS)
+        finally:
+            self._give_back(works)
+        self._begin()
+        self.wake()
+
+    async def _place_at(self, work: Work, route: Route, found: Hosts) -> None:
+        if isinstance(found, Deferred | Failed):
+            await self._attempts.settle(work, dict.fromkeys(work.indices, found))
+        else:
+            await self._to_lane(work, route, group_of(found))
+
+    async def _to_lane(self, work: Work, route: Route, hop: str) -> None:
+        """Put a work into a lane, or back into the spool if that is full or closed."""
+        lane = self._lanes.lane(f"{hop} {route.hello}".rstrip(), route.pace or AS_USUAL)
         if (trouble := lane.closed(self._now())) and not work.bounce:
             await self._attempts.settle(work, dict.fromkeys(work.indices, _not_tried(trouble)))
         elif lane.is_full:
@@ -145,6 +205,15 @@ class Dispatcher:
             self._give_back([work])
         else:
             self._lanes.add(lane, work)
+
+    def _route(self, work: Work) -> Route:
+        """Where a work goes: by its route, or where an administrator moved it."""
+        if work.via:
+            try:
+                return self._routes.chosen(work.via, work.destination, work.envelope)
+            except RouteError as error:  # another version wrote it
+                self._log(Noted(f"message {work.id} goes by its route: {error}"))
+        return self._routes.find(work.destination, work.envelope)
 
     def _begin(self) -> None:
         while not self._stopping and (begun := self._lanes.begin()) is not None:
@@ -167,11 +236,13 @@ class Dispatcher:
     async def _try(self, lane: Lane, work: Work) -> None:
         settled = False
         try:
+            if work.destination in self._paused and not work.bounce:
+                return  # and it is given back
             if (trouble := lane.closed(self._now())) and not work.bounce:
                 await self._attempts.settle(work, dict.fromkeys(work.indices, _not_tried(trouble)))
             else:
-                route = self._routes.find(work.destination)
-                lane.note(await self._attempts.run(route, work), self._now())
+                outcomes = await self._attempts.run(self._route(work), work)
+                self._lanes.note(lane, outcomes, self._now())
             settled = True
         finally:
             if not settled:
@@ -184,6 +255,8 @@ class Dispatcher:
         pause = LONGEST_SLEEP
         if next_due is not None:
             pause = max(timedelta(0), min(pause, next_due - self._now()))
+        if (seconds := self._lanes.next_begin()) is not None:
+            pause = min(pause, timedelta(seconds=seconds))
         with suppress(TimeoutError):
             async with asyncio.timeout(pause.total_seconds()):
                 await self._wanted.wait()

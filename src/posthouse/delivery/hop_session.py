@@ -8,13 +8,15 @@ from typing import Final
 from msgspec import Struct
 
 from posthouse.delivery.content import Content
-from posthouse.delivery.link import Address, Link, LinkError
+from posthouse.delivery.link import Link, LinkError
+from posthouse.delivery.next_hosts import Host
 from posthouse.delivery.routes import SignIn, TlsWish
 from posthouse.mail.reply import Reply
 from posthouse.protocol.smtp.client import ClientConnection, Outgoing, PeerError
 from posthouse.protocol.smtp.client_events import (
     ClientEvent,
     Closed,
+    ContentAnswered,
     ContentWanted,
     DataAnswered,
     Extensions,
@@ -70,6 +72,7 @@ class Fault(Enum):
     """What kind of trouble a host made before it could be given mail."""
 
     HOST = "host"  # this host: another may do
+    CONNECTING = "connecting"  # none of its addresses could be connected to
     TLS = "tls"  # only encryption failed: without it, it may do
     LOOP = "loop"  # the host is ourselves
 
@@ -80,12 +83,16 @@ class HostError(Exception):
     Attributes:
         status: Enhanced status code, 4.x.x.
         fault: What kind of trouble.
+        busy: It speaks, and wants to be left alone for a while (a 4xx reply).
     """
 
-    def __init__(self, status: str, words: str, fault: Fault = Fault.HOST) -> None:
+    def __init__(
+        self, status: str, words: str, fault: Fault = Fault.HOST, *, busy: bool = False
+    ) -> None:
         super().__init__(words)
         self.status = status
         self.fault = fault
+        self.busy = busy
 
 
 class Sent(Struct, frozen=True):
@@ -96,12 +103,14 @@ class Sent(Struct, frozen=True):
         lost: Why the session ended in it, in plain words; "" if it did not.
         ambiguous: It ended after the final dot: the host may have taken the message.
         heard: The host answered anything at all.
+        busy: It said 421.
     """
 
     replies: tuple[Reply | None, ...]
     lost: str = ""
     ambiguous: bool = False
     heard: bool = True
+    busy: bool = False
 
 
 class HopSession:
@@ -111,22 +120,30 @@ class HopSession:
         host: ``name [address]``, as reports and logs show it.
         over: Nothing more can be sent.
         messages: Transactions asked for.
+        protection: How the way is encrypted, in words.
     """
 
-    def __init__(self, link: Link, name: str, address: Address, timeouts: Timeouts) -> None:
-        self.host = f"{name} [{address}]"
+    def __init__(self, link: Link, host: Host, timeouts: Timeouts) -> None:
+        self.host = str(host)
         self.over = False
         self.messages = 0
-        self._name = name
-        self._address = address
+        self.protection = link.protection
+        self._name = host.name
+        self._address = host.address
         self._link = link
-        self._core = ClientConnection()
+        self._lmtp = host.lmtp
+        self._core = ClientConnection(lmtp=host.lmtp)
         self._timeouts = timeouts
 
     @property
     def extensions(self) -> Extensions:
         """What the host offers."""
         return self._core.extensions
+
+    @property
+    def is_lmtp(self) -> bool:
+        """Whether the host answers for each recipient, having put it into the mailbox."""
+        return self._lmtp
 
     @property
     def is_usable(self) -> bool:
@@ -151,12 +168,19 @@ class HopSession:
                 await self._shake_hands(context)
             await self._greet(terms)
             await self._hello(terms)
-            if not terms.tls_from_start and not terms.plain:
+            if not terms.tls_from_start and not terms.plain and self._address is not None:
                 await self._encrypt(terms, context)
             if terms.sign_in is not None:
                 await self._sign_in(terms.sign_in)
+            self.protection = self._protection(terms)
         except (LinkError, PeerError) as error:
             raise HostError("4.4.2", str(error)) from error
+
+    def _protection(self, terms: Terms) -> str:
+        if self._address is None:
+            return "on this machine"
+        known = ", certificate verified" if terms.tls is TlsWish.VERIFIED else ""
+        return self._link.protection + (known if self._link.is_encrypted else "")
 
     async def _greet(self, terms: Terms) -> None:
         event = await self._next(self._timeouts.greeting, "the greeting")
@@ -200,7 +224,8 @@ class HopSession:
 
     async def _sign_in(self, sign_in: SignIn) -> None:
         """Never in the clear, unless it stays on this machine."""
-        if not self._link.is_encrypted and not self._address.is_loopback:
+        at_home = self._address is None or self._address.is_loopback
+        if not self._link.is_encrypted and not at_home:
             raise HostError("4.7.11", "no TLS with the smart host: the password was not sent")
         self._core.sign_in(sign_in.user, sign_in.password, MECHANISMS)
         event = await self._next(self._timeouts.hello, "AUTH")
@@ -246,7 +271,7 @@ class HopSession:
                     progress.content_is_out()
                 case Closed(reply=reply):
                     self.over = True
-                    return progress.interrupted(_farewell(reply))
+                    return progress.interrupted(_farewell(reply), busy=reply is not None)
                 case _:
                     progress.note(event)
 
@@ -311,7 +336,7 @@ class _Progress:
 
     def __init__(self, recipients: int, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
-        self._refused: dict[int, Reply] = {}
+        self._decided: dict[int, Reply] = {}
         self._recipients = recipients
         self._heard = self._dot = False
         self.seconds, self.waiting_for = timeouts.sender, "MAIL"
@@ -325,9 +350,11 @@ class _Progress:
                 self.seconds, self.waiting_for = self._timeouts.recipient, "RCPT"
             case RecipientAnswered(index=index, reply=reply):
                 if not reply.is_positive:
-                    self._refused[index] = reply
+                    self._decided[index] = reply
                 self.seconds = max(self._timeouts.data, self._timeouts.recipient)
                 self.waiting_for = "RCPT or DATA"
+            case ContentAnswered(index=int(index), reply=reply):
+                self._decided[index] = reply  # by LMTP each recipient has its own answer
             case DataAnswered(reply=reply):
                 if reply.is_positive and self.whole_content:
                     self.content_is_out()
@@ -339,16 +366,17 @@ class _Progress:
         self._dot = True
         self.seconds, self.waiting_for = self._timeouts.content_end, "the final dot"
 
-    def interrupted(self, why: str) -> Sent:
+    def interrupted(self, why: str, *, busy: bool = False) -> Sent:
         """How it went when it broke off here."""
-        replies = tuple(self._refused.get(index) for index in range(self._recipients))
-        return Sent(replies, lost=why, ambiguous=self._dot, heard=self._heard)
+        replies = tuple(self._decided.get(index) for index in range(self._recipients))
+        return Sent(replies, lost=why, ambiguous=self._dot, heard=self._heard, busy=busy)
 
 
 def _refused(event: ClientEvent, status: str, what: str, fault: Fault = Fault.HOST) -> HostError:
     reply = getattr(event, "reply", None)
     if isinstance(reply, Reply):
-        return HostError(status, f"{what} was refused: {reply}", fault)
+        busy = reply.code // 100 == 4
+        return HostError(status, f"{what} was refused: {reply}", fault, busy=busy)
     return HostError("4.4.2", f"the host closed the connection instead of answering {what}", fault)
 
 

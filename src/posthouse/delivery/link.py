@@ -37,6 +37,11 @@ class Link:
         return self._tls is not None
 
     @property
+    def protection(self) -> str:
+        """How it is encrypted, in words."""
+        return self._tls.version or "TLS" if self._tls is not None else "not encrypted"
+
+    @property
     def was_closed(self) -> bool:
         """Whether the peer has closed it, as far as we noticed."""
         return self._closed or self._reader.at_eof() or self._writer.is_closing()
@@ -176,6 +181,12 @@ async def connect(address: Address, port: int, *, source: Address | None, second
     own = (str(source), 0) if source is not None else None
     async with _in_words("no connection"), asyncio.timeout(seconds):
         return Link(*await asyncio.open_connection(str(address), port, local_addr=own))
+
+
+async def connect_unix(path: str, *, seconds: float) -> Link:
+    """Return a connection to a Unix socket; as `connect`."""
+    async with _in_words(f"no connection to {path}"), asyncio.timeout(seconds):
+        return Link(*await asyncio.open_unix_connection(path))
 
 
 @asynccontextmanager

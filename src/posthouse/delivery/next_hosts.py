@@ -1,14 +1,16 @@
 """The hosts of a next hop in the order to try them, or why there are none."""
 
+import asyncio
 import random
+from collections import OrderedDict
 from ipaddress import ip_address
 from typing import Final, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from posthouse.delivery.link import Address
 from posthouse.delivery.outcomes import Deferred, Failed
-from posthouse.delivery.routes import Exchangers, SmartHost
+from posthouse.delivery.routes import Exchangers, SmartHost, SmartHosts
 from posthouse.dns import exchangers
 from posthouse.dns.answers import Answer, NoData, NoSuchName, TemporaryFailure
 from posthouse.dns.exchangers import Ourselves
@@ -18,20 +20,35 @@ TRIED_MAX: Final = 8
 """Hosts and addresses tried in one attempt; the next attempt begins again at the best."""
 
 
+REMEMBERED_SECONDS: Final = 20.0
+"""So long what was found is taken again without asking; DNS has its own, longer memory."""
+REMEMBERED_MAX: Final = 20_000
+
+
 class Host(Struct, frozen=True):
     """One address to connect to.
 
     Attributes:
-        name: Name that a certificate must carry.
-        address: Where it is.
+        name: Name that a certificate must carry; the path of a Unix socket.
+        address: Where it is; None for a Unix socket.
         port: TCP port.
+        preference: The lower is tried first; those of one preference share the load.
+        tls_from_start: TLS comes before the greeting.
+        lmtp: It speaks LMTP.
     """
 
     name: str
-    address: Address
+    address: Address | None
     port: int
+    preference: int = 0
+    tls_from_start: bool = False
+    lmtp: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name} [{self.address}]" if self.address else self.name
 
 
+HostVia: TypeAlias = Exchangers | SmartHost | SmartHosts
 Hosts: TypeAlias = tuple[Host, ...] | Deferred | Failed
 
 
@@ -51,14 +68,38 @@ class HostFinder:
         self._shuffle = shuffle
         self._ourselves = ourselves
         self._literals = literals
+        self._known: OrderedDict[tuple[HostVia, str], tuple[float, Hosts]] = OrderedDict()
 
-    async def find(self, via: Exchangers | SmartHost, domain: str) -> Hosts:
+    async def find(self, via: HostVia, domain: str) -> Hosts:
         """Return where mail for `domain` may be handed over by this way."""
+        if (known := self.remembered(via, domain)) is not None:
+            return known
         match via:
             case Exchangers(port):
-                return await self._exchangers(domain, port)
+                found = await self._exchangers(domain, port)
             case SmartHost():
-                return await self._smart_host(via)
+                found = await self._smart_host(via)
+            case _:
+                return await self._smart_hosts(via)
+        self._known[via, domain] = (asyncio.get_running_loop().time(), found)
+        self._known.move_to_end((via, domain))
+        while len(self._known) > REMEMBERED_MAX:
+            self._known.popitem(last=False)
+        return found
+
+    def remembered(self, via: HostVia, domain: str) -> Hosts | None:
+        """Return what was found a moment ago, equal hosts in another order; None: ask."""
+        at, found = self._known.get((via, domain), (-REMEMBERED_SECONDS, None))
+        if found is None or asyncio.get_running_loop().time() - at > REMEMBERED_SECONDS:
+            return None
+        return found if isinstance(found, Deferred | Failed) else self._shuffled(found)
+
+    def _shuffled(self, hosts: tuple[Host, ...]) -> tuple[Host, ...]:
+        """Share the load among hosts of one preference; the addresses of a host stay together."""
+        if len(hosts) == 1:
+            return hosts
+        chance = {host.name: self._shuffle.random() for host in hosts}
+        return tuple(sorted(hosts, key=lambda it: (it.preference, chance[it.name])))
 
     async def _exchangers(self, domain: str, port: int) -> Hosts:
         found = await exchangers.find(
@@ -70,7 +111,11 @@ class HostFinder:
         )
         match found:
             case exchangers.Exchangers(hosts=hosts):
-                every = (Host(it.host, address, port) for it in hosts for address in it.addresses)
+                every = (
+                    Host(it.host, address, port, it.preference)
+                    for it in hosts
+                    for address in it.addresses
+                )
                 return tuple(every)[:TRIED_MAX]
             case exchangers.NullMx():
                 return Failed("5.1.10", f"{domain} takes no mail: it has a null MX (RFC 7505)")
@@ -84,19 +129,49 @@ class HostFinder:
             case exchangers.Temporary(detail=detail):
                 return _unknown("4.4.3", f"DNS gave no answer about {domain}: {detail}")
 
+    async def _smart_hosts(self, via: SmartHosts) -> Hosts:
+        """The hosts in the order written, or each first as often as its weight says."""
+        order = list(via.hosts)
+        if via.weights:
+            weight = dict(zip(via.hosts, via.weights, strict=True))
+            # Each host draws the time until its turn: the heavier, the sooner.
+            order.sort(key=lambda it: self._shuffle.expovariate(max(weight[it], 1e-9)))
+        found = await asyncio.gather(*(self.find(it, "") for it in order))
+        hosts = [
+            structs.replace(host, preference=place)
+            for place, those in enumerate(found)
+            if isinstance(those, tuple)
+            for host in those
+        ]
+        troubles = [it for it in found if isinstance(it, Deferred | Failed)]
+        return tuple(hosts)[:TRIED_MAX] if hosts else troubles[0]
+
     async def _smart_host(self, via: SmartHost) -> Hosts:
+        def host(address: Address | None) -> Host:
+            secure, lmtp = via.tls_from_start, via.lmtp
+            return Host(via.host, address, via.port, tls_from_start=secure, lmtp=lmtp)
+
+        if not via.port:
+            return (host(None),)
         try:
-            return (Host(via.host, ip_address(via.host), via.port),)
+            return (host(ip_address(via.host)),)
         except ValueError:
             pass
         match await self._resolver.addresses(via.host):
             case Answer(values=values):
-                return tuple(Host(via.host, it, via.port) for it in values)[:TRIED_MAX]
+                return tuple(map(host, values))[:TRIED_MAX]
             case NoSuchName() | NoData():
                 # A mistake in our own configuration is no reason to return people's mail.
                 return _unknown("4.4.4", f"the smart host {via.host} has no address in DNS")
             case TemporaryFailure(detail=detail):
                 return _unknown("4.4.3", f"DNS gave no answer about {via.host}: {detail}")
+
+
+def group_of(hosts: tuple[Host, ...]) -> str:
+    """Return the name under which all domains of the same best hosts are counted together."""
+    best = min(host.preference for host in hosts)
+    first = min((host for host in hosts if host.preference == best), key=lambda it: it.name)
+    return f"{first.name}:{first.port}"
 
 
 def _unknown(status: str, words: str) -> Deferred:

@@ -9,6 +9,8 @@ from posthouse.mail.address import Mailbox
 from posthouse.mail.delivery_status import Action, one_line
 from posthouse.mail.reply import Reply
 
+# Not taking mail now, congested, policy, too much mail (RFC 3463 §3.4, §3.5, §3.8; RFC 7372).
+_BUSY: Final = ("4.3.2", "4.4.5", "4.7.0", "4.7.28")
 _STATUS: Final = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 
 
@@ -19,11 +21,15 @@ class Delivered(Struct, frozen=True):
         words: What the next hop said, one line.
         host: Who said it, ``name [address]``; "" for our own mailboxes.
         reports: The next hop was asked to report success itself (RFC 3461 §5.2.1).
+        tls: How the way was protected, in words; "" for our own mailboxes.
+        final: The next hop has put it into the mailbox (LMTP), not only promised to pass it on.
     """
 
     words: str
     host: str = ""
     reports: bool = False
+    tls: str = ""
+    final: bool = False
 
 
 class Expanded(Struct, frozen=True):
@@ -42,6 +48,8 @@ class Deferred(Struct, frozen=True):
         host: Who said it; "" if the words are ours.
         unreachable: No host of the next hop could be talked to: it may be down for all mail.
         forwarded: Copies that could be sent on although the rest must wait.
+        tls: How the way was protected, in words; "" if nothing was said on it.
+        slow_down: The next hop says that it is busy, or has had enough of us for now.
     """
 
     status: str
@@ -49,6 +57,8 @@ class Deferred(Struct, frozen=True):
     host: str = ""
     unreachable: bool = False
     forwarded: tuple[Mailbox, ...] = ()
+    tls: str = ""
+    slow_down: bool = False
 
 
 class Failed(Struct, frozen=True):
@@ -58,37 +68,58 @@ class Failed(Struct, frozen=True):
         status: Enhanced status code, 5.x.x.
         words: What the next hop said, or what is wrong, one line.
         host: Who said it; "" if the words are ours.
+        tls: How the way was protected, in words; "" if nothing was said on it.
     """
 
     status: str
     words: str
     host: str = ""
+    tls: str = ""
 
 
 Outcome: TypeAlias = Delivered | Expanded | Deferred | Failed
 
 
-def outcome_of(reply: Reply, host: str, *, reports: bool = False) -> Outcome:
+class Speaker(Struct, frozen=True):
+    """Who gives a reply.
+
+    Attributes:
+        host: ``name [address]``.
+        tls: How the way there is protected, in words.
+        reports: It was asked to report success itself.
+        final: It puts mail into mailboxes.
+    """
+
+    host: str
+    tls: str = ""
+    reports: bool = False
+    final: bool = False
+
+
+def outcome_of(reply: Reply, speaker: Speaker) -> Outcome:
     """Return what a next hop's final reply means for a recipient (RFC 5321 §4.2.1).
 
     A basic code outside 2xx, 4xx and 5xx is a broken peer: it may be mended, so we try again. An
     enhanced status code whose class contradicts the basic code is not believed (RFC 3463 §2).
     """
-    words = one_line(str(reply))
+    words, host, tls = one_line(str(reply)), speaker.host, speaker.tls
     match reply.code // 100:
         case 2:
-            return Delivered(words, host, reports)
+            return Delivered(words, host, speaker.reports, tls, speaker.final)
         case 5:
-            return Failed(_status(reply, "5"), words, host)
+            return Failed(_status(reply, "5"), words, host, tls)
         case _:
-            return Deferred(_status(reply, "4"), words, host)
+            status = _status(reply, "4")
+            busy = reply.code == 421 or status.startswith(_BUSY)
+            return Deferred(status, words, host, tls=tls, slow_down=busy)
 
 
 def report_action(outcome: Outcome) -> Action:
     """Name the outcome as the Action field of a delivery report does (RFC 3464 §2.3.3)."""
     match outcome:
         case Delivered():
-            return Action.RELAYED if outcome.host else Action.DELIVERED
+            passed_on = outcome.host and not outcome.final
+            return Action.RELAYED if passed_on else Action.DELIVERED
         case Expanded():
             return Action.EXPANDED
         case Deferred():

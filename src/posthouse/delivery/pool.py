@@ -1,6 +1,7 @@
 """Sessions kept open for the next message to the same next hop."""
 
 import asyncio
+from collections.abc import Hashable
 from typing import Final
 
 from posthouse.delivery.hop_session import HopSession
@@ -10,11 +11,12 @@ SESSIONS_MAX: Final = 100
 MESSAGES_MAX: Final = 100
 """Messages in one session: then a new one spreads the load over the hosts of the next hop."""
 
-Key = tuple[str, ...]
+Key = tuple[Hashable, ...]
+"""A host, and on what terms the session with it was begun."""
 
 
 class SessionPool:
-    """Idle sessions by next hop. A session is in the pool or in use, never both."""
+    """Idle sessions by host. A session is in the pool or in use, never both."""
 
     def __init__(self, *, idle_seconds: float = IDLE_SECONDS) -> None:
         self._idle_seconds = idle_seconds
@@ -35,9 +37,9 @@ class SessionPool:
             self.end(session)
         return None
 
-    def keep(self, key: Key, session: HopSession) -> None:
+    def keep(self, key: Key, session: HopSession, messages_max: int = MESSAGES_MAX) -> None:
         """Keep a session for a while, or end it if it is used up or there are too many."""
-        worn = not session.is_usable or session.messages >= MESSAGES_MAX
+        worn = not session.is_usable or session.messages >= messages_max
         if worn or len(self._timers) >= SESSIONS_MAX:
             self.end(session)
             return

@@ -124,10 +124,10 @@ def _ended(
             due = next_attempt(accepted, now, state.attempts + 1, patience, spread=spread)
             copies = outcome.forwarded
             if due is None:
-                expired = Failed("5.4.7", outcome.words, outcome.host)
+                expired = Failed("5.4.7", outcome.words, outcome.host, outcome.tls)
                 return Ended(state, recipient, expired, _settled(expired, work), copies)
             told = state.delay_told or _tell(work, recipient, now, patience)
-            again = Again(due, outcome.words, outcome.host, delay_told=told)
+            again = Again(due, outcome.words, outcome.host, delay_told=told, tls=outcome.tls)
             return Ended(state, recipient, outcome, again, copies)
         case Expanded():
             return Ended(state, recipient, outcome, _settled(outcome, work), outcome.forwards)
@@ -138,12 +138,12 @@ def _ended(
 def _settled(outcome: Delivered | Expanded | Failed, work: Work) -> Settled:
     match outcome:
         case Delivered():
-            return Settled("delivered", outcome.words, outcome.host)
+            return Settled("delivered", outcome.words, outcome.host, outcome.tls)
         case Expanded():
             return Settled("expanded", outcome.words)
         case Failed():
             kind: Ending = "bounced" if work.bounce else "failed"
-            return Settled(kind, outcome.words, outcome.host)
+            return Settled(kind, outcome.words, outcome.host, outcome.tls)
 
 
 def _tell(work: Work, recipient: Recipient, now: datetime, patience: Patience) -> bool:

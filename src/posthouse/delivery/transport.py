@@ -3,17 +3,19 @@
 import asyncio
 import ssl
 from collections import OrderedDict
+from itertools import groupby
 from typing import Final
 
 from msgspec import Struct, structs
 
 from posthouse.delivery.content import Content
 from posthouse.delivery.hop_session import Fault, HopSession, HostError, Sent, Terms, Timeouts
-from posthouse.delivery.link import Address, LinkError, connect
+from posthouse.delivery.link import Address, Link, LinkError, connect, connect_unix
 from posthouse.delivery.next_hosts import Host, HostFinder
-from posthouse.delivery.outcomes import Deferred, Failed, Outcome, outcome_of
-from posthouse.delivery.pool import Key, SessionPool
-from posthouse.delivery.routes import Exchangers, Route, SmartHost, TlsWish
+from posthouse.delivery.outcomes import Deferred, Failed, Outcome, Speaker, outcome_of
+from posthouse.delivery.pool import MESSAGES_MAX, Key, SessionPool
+from posthouse.delivery.reaching import reach
+from posthouse.delivery.routes import Exchangers, Route, SmartHost, SmartHosts, TlsWish
 from posthouse.mail.envelope import Notify, Recipient
 from posthouse.mail.reply import Reply
 from posthouse.protocol.smtp.outgoing import Outgoing, obstacle
@@ -43,11 +45,23 @@ class Manners(Struct, frozen=True):
         hello: Our name in EHLO.
         sources: Addresses of ours to come from, at most one IPv4 and one IPv6.
         timeouts: Time limits.
+        messages: In one session at most.
     """
 
     hello: str
     sources: tuple[Address, ...] = ()
     timeouts: Timeouts = Timeouts()
+    messages: int = MESSAGES_MAX
+
+    def by(self, route: Route) -> "Manners":
+        """Return the manners on a route that may have its own."""
+        pace = route.pace
+        return structs.replace(
+            self,
+            hello=route.hello or self.hello,
+            sources=route.sources or self.sources,
+            messages=pace.messages if pace and pace.messages else self.messages,
+        )
 
     def source_for(self, address: Address) -> Address | None:
         """Our address to reach `address` from; None: as the system chooses."""
@@ -92,21 +106,16 @@ class Transport:
         A recipient whose session broke off is tried at the next host; one that was answered is
         not, whatever the answer. After the final dot nothing is tried elsewhere in this attempt.
         """
-        assert isinstance(route.via, Exchangers | SmartHost)
+        assert isinstance(route.via, Exchangers | SmartHost | SmartHosts)
         attempt = _Attempt(work, content)
-        key = _key(route, work.destination)
-        for _ in range(KEPT_SESSIONS_TRIED_MAX):
-            if not attempt.open or (kept := self._pool.take(key)) is None:
-                break
-            await self._send(attempt, kept, key)
-        if not attempt.open:
-            return attempt.outcomes
         found = await self._hosts.find(route.via, work.destination)
         if isinstance(found, Deferred | Failed):
             return attempt.all_others(found)
-        for host in sorted(found, key=self._is_silent):
-            if (session := await self._session(attempt, route, host)) is not None:
-                await self._send(attempt, session, key)
+        hosts = sorted(found, key=self._is_silent)
+        way = _Way(route, self._manners.by(route))
+        await self._send_by_kept(attempt, way, hosts)
+        for _, addresses in groupby(hosts, key=lambda it: (it.name, it.port)):
+            await self._send_to(attempt, way, list(addresses))
             if not attempt.open:
                 break
         return attempt.all_others(attempt.trouble)
@@ -117,37 +126,63 @@ class Transport:
 
     # ---------------------------------------------------------------- one host
 
-    async def _session(self, attempt: "_Attempt", route: Route, host: Host) -> HopSession | None:
-        """A session with a host; in opportunistic mode without TLS if it fails with it."""
-        terms = self._terms(route)
-        try:
-            return await self._open(host, terms, route)
-        except HostError as error:
-            again = error.fault is Fault.TLS and route.tls is TlsWish.OPPORTUNISTIC
-            if not again or terms.tls_from_start:
-                attempt.failed_at(host, error)
-                return None
-        try:
-            return await self._open(host, structs.replace(terms, plain=True), route)
-        except HostError as error:
-            attempt.failed_at(host, error)
-            return None
+    async def _send_by_kept(self, attempt: "_Attempt", way: "_Way", hosts: list[Host]) -> None:
+        """Send by sessions that are open already, to the best hosts only."""
+        best = [host for host in hosts if host.preference == hosts[0].preference]
+        for _ in range(KEPT_SESSIONS_TRIED_MAX):
+            if not attempt.open:
+                break
+            keys = (way.key(host) for host in best)
+            kept = next(((key, it) for key in keys if (it := self._pool.take(key))), None)
+            if kept is None:
+                break
+            await self._send(attempt, kept[1], kept[0], way)
 
-    async def _open(self, host: Host, terms: Terms, route: Route) -> HopSession:
-        manners, verified = self._manners, route.tls is TlsWish.VERIFIED
-        context = self._contexts.verified if verified else self._contexts.unverified
+    async def _send_to(self, attempt: "_Attempt", way: "_Way", addresses: list[Host]) -> None:
+        """Send to one host, by whichever of its addresses answers, while something is open."""
+        while attempt.open and addresses:
+            try:
+                session, host = await self._session(way, addresses)
+            except _HostFailedError as failure:
+                addresses.remove(failure.host)
+                attempt.failed_at(failure.host, failure.error)
+                if failure.error.fault is Fault.CONNECTING:  # all of them were tried together
+                    break
+                continue
+            addresses.remove(host)
+            await self._send(attempt, session, way.key(host), way)
+
+    async def _session(self, way: "_Way", addresses: list[Host]) -> tuple[HopSession, Host]:
+        """A session with a host; in opportunistic mode without TLS if it fails with it."""
+        link, host = await self._connect(way, addresses)
+        terms = way.terms(host)
         try:
-            link = await connect(
-                host.address,
-                host.port,
-                source=manners.source_for(host.address),
-                seconds=manners.timeouts.connect,
-            )
+            return await self._begin(link, host, terms), host
+        except HostError as error:
+            again = error.fault is Fault.TLS and terms.tls is TlsWish.OPPORTUNISTIC
+            if not again or terms.tls_from_start:
+                raise _HostFailedError(host, error) from error
+        link, host = await self._connect(way, [host])
+        try:
+            return await self._begin(link, host, structs.replace(terms, plain=True)), host
+        except HostError as error:
+            raise _HostFailedError(host, error) from error
+
+    async def _connect(self, way: "_Way", addresses: list[Host]) -> tuple[Link, Host]:
+        try:
+            link, host = await reach(addresses, way.open)
         except LinkError as error:
-            self._note_silent(host)
-            raise HostError("4.4.1", str(error)) from error
+            for host in addresses:
+                self._note_silent(host)
+            fault = HostError("4.4.1", str(error), Fault.CONNECTING)
+            raise _HostFailedError(addresses[0], fault) from error
         self._silent.pop(host, None)
-        session = HopSession(link, host.name, host.address, manners.timeouts)
+        return link, host
+
+    async def _begin(self, link: Link, host: Host, terms: Terms) -> HopSession:
+        verified = terms.tls is TlsWish.VERIFIED
+        context = self._contexts.verified if verified else self._contexts.unverified
+        session = HopSession(link, host, self._manners.timeouts)
         begun = False
         try:
             await session.begin(terms, context)
@@ -157,7 +192,7 @@ class Transport:
                 self._pool.end(session)
         return session
 
-    async def _send(self, attempt: "_Attempt", session: HopSession, key: Key) -> None:
+    async def _send(self, attempt: "_Attempt", session: HopSession, key: Key, way: "_Way") -> None:
         """Send what is still open by this session, and put the session back."""
         sent = False
         try:
@@ -166,19 +201,9 @@ class Transport:
             sent = True
         finally:
             if sent:
-                self._pool.keep(key, session)
+                self._pool.keep(key, session, way.manners.messages)
             else:
                 self._pool.end(session)
-
-    def _terms(self, route: Route) -> Terms:
-        by_mx = isinstance(route.via, Exchangers)
-        return Terms(
-            hello=self._manners.hello,
-            tls=route.tls,
-            tls_from_start=isinstance(route.via, SmartHost) and route.via.tls_from_start,
-            sign_in=route.sign_in,
-            other_than=self._manners.hello.lower() if by_mx else "",
-        )
 
     def _is_silent(self, host: Host) -> bool:
         return self._silent.get(host, 0.0) > asyncio.get_running_loop().time()
@@ -188,6 +213,47 @@ class Transport:
         self._silent.move_to_end(host)
         while len(self._silent) > SILENT_HOSTS_MAX:
             self._silent.popitem(last=False)
+
+
+class _HostFailedError(Exception):
+    """A host could not be given mail."""
+
+    def __init__(self, host: Host, error: HostError) -> None:
+        super().__init__(str(error))
+        self.host = host
+        self.error = error
+
+
+class _Way(Struct, frozen=True):
+    """A route with the manners that hold on it."""
+
+    route: Route
+    manners: Manners
+
+    def key(self, host: Host) -> Key:
+        """Under which a session with a host is kept: who, and on what terms."""
+        user = self.route.sign_in.user if self.route.sign_in else ""
+        return (host.name, host.address, host.port, self.route.tls, user, self.manners)
+
+    async def open(self, host: Host) -> Link:
+        """Connect to a host; raises LinkError."""
+        manners = self.manners
+        if host.address is None:
+            return await connect_unix(host.name, seconds=manners.timeouts.connect)
+        source = manners.source_for(host.address)
+        seconds = manners.timeouts.connect
+        return await connect(host.address, host.port, source=source, seconds=seconds)
+
+    def terms(self, host: Host) -> Terms:
+        """On what terms a session is begun."""
+        by_mx = isinstance(self.route.via, Exchangers)
+        return Terms(
+            hello=self.manners.hello,
+            tls=self.route.tls,
+            tls_from_start=host.tls_from_start,
+            sign_in=self.route.sign_in,
+            other_than=self.manners.hello.lower() if by_mx else "",
+        )
 
 
 class _Batch(Struct, frozen=True):
@@ -217,11 +283,17 @@ class _Attempt:
 
     def failed_at(self, host: Host, error: HostError) -> None:
         """No message could be given to this host."""
-        where = f"{host.name} [{host.address}]"
+        where = str(host)
         if error.fault is Fault.LOOP:
             self.trouble = Failed(error.status, str(error), where)
         else:
-            self.trouble = Deferred(error.status, str(error), where, unreachable=True)
+            self.trouble = Deferred(
+                error.status,
+                str(error),
+                where,
+                unreachable=not error.busy,
+                slow_down=error.busy,
+            )
 
     def batch_for(self, session: HopSession) -> _Batch | None:
         """What this host can be asked for; the others fail, and are decided now."""
@@ -262,22 +334,27 @@ class _Attempt:
         for place, recipient, reply in zip(
             batch.places, batch.outgoing.recipients, sent.replies, strict=True
         ):
-            if reply is not None and reply.code == 452 and some_taken:
+            if reply is not None and reply.code == 452 and some_taken and not session.is_lmtp:
                 continue
             if reply is not None:
                 self.outcomes[place] = _outcome(reply, recipient, session)
             elif sent.ambiguous:
                 words = f"{NOT_ACKNOWLEDGED} ({sent.lost})"
-                self.outcomes[place] = Deferred("4.4.2", words, session.host)
+                self.outcomes[place] = Deferred(
+                    "4.4.2", words, session.host, tls=session.protection
+                )
         if sent.lost:
-            self.trouble = Deferred("4.4.2", sent.lost, session.host, unreachable=not sent.heard)
+            self.trouble = Deferred(
+                "4.4.2",
+                sent.lost,
+                session.host,
+                unreachable=not (sent.heard or sent.busy),
+                tls=session.protection,
+                slow_down=sent.busy,
+            )
 
 
 def _outcome(reply: Reply, recipient: Recipient, session: HopSession) -> Outcome:
     reports = session.extensions.dsn and Notify.SUCCESS in recipient.notify
-    return outcome_of(reply, session.host, reports=reports)
-
-
-def _key(route: Route, domain: str) -> Key:
-    user = route.sign_in.user if route.sign_in else ""
-    return (route.hop(domain), route.tls, user)
+    final = session.is_lmtp
+    return outcome_of(reply, Speaker(session.host, session.protection, reports, final))

@@ -9,17 +9,21 @@ import msgspec
 
 from posthouse import __version__
 from posthouse.accounts.store import StoreError
+from posthouse.delivery.routes import RouteError, parse_via
+from posthouse.mail.address import AddressError, parse_domain
 from posthouse.policy.networks import fold
 from posthouse.server import requests
 from posthouse.server.assembly import Server
 from posthouse.server.control import RefusedRequestError
+from posthouse.server.journeys import Journeys
 from posthouse.server.requests import AnyRequest
 from posthouse.server.troubles import EXIT_CONFIGURATION, StartError
 from posthouse.spool.records import Filters, StorageError
-from posthouse.telemetry.events import Dropped, Released
+from posthouse.telemetry.events import Dropped, Noted, Released
 
 TAIL_SECONDS: Final = 0.3  # between looks at new decisions
 EXIT_NOT_FOUND: Final = 1
+EXIT_USAGE: Final = 2
 EXIT_TRY_AGAIN: Final = 5
 SHOWN_OCTETS_MAX: Final = 1_000_000
 T = TypeVar("T")
@@ -40,6 +44,7 @@ class Operations:
         self._server = server
         self._reload = reload
         self._stop = stop
+        self._journeys = Journeys(server.stores.spool, server.stores.cases)
 
     async def perform(self, request: AnyRequest, by: str) -> Any:  # noqa: ANN401 - JSON
         """Do what is asked.
@@ -79,6 +84,10 @@ class Operations:
                 return self._list(request)
             case requests.QueueShow():
                 return self._show(request)
+            case requests.Journey():
+                return self._journeys.about(request.what, max(1, min(request.limit, 200)))
+            case requests.QueueMove() | requests.QueuePause() | requests.QueueResume():
+                return self._redirect(request, by)
             case _:
                 return self._change(request, by)
 
@@ -102,6 +111,29 @@ class Operations:
                 self._server.log(Dropped(request.id, by, request.because))
             case _:
                 raise RefusedRequestError("this version does not know that request", 2)
+        return True
+
+    def _redirect(
+        self, request: requests.QueueMove | requests.QueuePause | requests.QueueResume, by: str
+    ) -> bool | int:
+        """Change where mail goes, or whether it goes at all."""
+        spool = self._server.stores.spool
+        match request:
+            case requests.QueueMove():
+                via = _chosen_way(request.via)
+                if request.id:
+                    return self._found(spool.move(request.id, via), request.id)
+                return spool.move_all(_domain(request.destination), via)
+            case requests.QueuePause():
+                why = f"{request.because or 'no reason given'} (by {by})"
+                destination = _domain(request.destination)
+                spool.pause(destination, why)
+                self._server.log(Noted(f"mail for {destination} is paused: {why}"))
+            case requests.QueueResume():
+                destination = _domain(request.destination)
+                if not spool.resume(destination):
+                    raise RefusedRequestError(f"{destination} is not paused", EXIT_NOT_FOUND)
+                self._server.log(Noted(f"mail for {destination} goes on (by {by})"))
         return True
 
     def _found(self, found: bool, message_id: str, which: str = "") -> bool:  # noqa: FBT001 - what the spool said
@@ -213,3 +245,21 @@ class Operations:
             "watched_names": msgspec.to_builtins(names),
             "unreadable": sorted(server.watched.unreadable()),
         }
+
+
+def _chosen_way(via: str) -> str:
+    """Check the way that an administrator wrote; "" means the route."""
+    if via == "route":
+        return ""
+    try:
+        parse_via(via)
+    except RouteError as problem:
+        raise RefusedRequestError(str(problem), EXIT_USAGE) from None
+    return via
+
+
+def _domain(text: str) -> str:
+    try:
+        return parse_domain(text)
+    except AddressError as problem:
+        raise RefusedRequestError(f"{text!a} is no domain: {problem}", EXIT_USAGE) from None

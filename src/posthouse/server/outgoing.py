@@ -90,8 +90,14 @@ def outgoing(
     spool, log = ground.stores.spool, ground.log
     chance = random.Random()  # noqa: S311 - for the order of hosts, not for secrets
     patience = patience_of(configuration)
+    hosts = HostFinder(
+        ground.resolver,
+        chance,
+        ourselves(configuration),
+        literals=configuration.outbound.address_literals,
+    )
     transport = Transport(
-        HostFinder(ground.resolver, chance, ourselves(configuration)),
+        hosts,
         manners_of(configuration),
         client_contexts(),
     )
@@ -112,7 +118,9 @@ def outgoing(
         log=log,
     )
     routes, width = read_routes(configuration, ground.base), width_of(configuration)
-    dispatcher = Dispatcher(spool, routes, attempts, now=ground.now, log=log, width=width)
+    dispatcher = Dispatcher(
+        spool, routes, attempts, now=ground.now, log=log, width=width, hosts=hosts
+    )
     return dispatcher, carrier
 
 

@@ -87,6 +87,34 @@ class QueueDrop(Request, frozen=True, tag="queue-drop"):
     because: str = ""
 
 
+class QueueMove(Request, frozen=True, tag="queue-move"):
+    """Send a message, or all for a destination, by another way; "route" gives them back."""
+
+    via: str
+    id: str = ""
+    destination: str = ""
+
+
+class QueuePause(Request, frozen=True, tag="queue-pause"):
+    """Send nothing to a destination until it is resumed, also after a restart."""
+
+    destination: str
+    because: str = ""
+
+
+class QueueResume(Request, frozen=True, tag="queue-resume"):
+    """Send to a destination again."""
+
+    destination: str
+
+
+class Journey(Request, frozen=True, tag="journey"):
+    """The way of a message: by its id, a Message-ID field, or an address that has to do with it."""
+
+    what: str
+    limit: int = 20
+
+
 class DecisionsTail(Request, frozen=True, tag="decisions-tail"):
     """A stream of decisions as they are made; `past` of them from before."""
 
@@ -118,6 +146,10 @@ AnyRequest: TypeAlias = (
     | QueueRelease
     | QueueBounce
     | QueueDrop
+    | QueueMove
+    | QueuePause
+    | QueueResume
+    | Journey
     | DecisionsTail
     | GrantsChanged
     | ClientFacts

@@ -113,6 +113,8 @@ class Recorder:
         told = replace(particulars, case=case_id)
         reply = reply_to(decision, request, rules, self.site, told)
         case = case_of(case_id, request, decision, reply=str(reply), message_id=particulars.message)
+        if particulars.header_id:
+            case = replace(case, header_id=particulars.header_id)
         self._cases.record(case)
         self._log(
             Decided(

@@ -247,7 +247,12 @@ class MailWork:
             self._answer(self._record(judged, case=committing.case).reply)
             return
         self.accepted += 1
-        recorded = self._record(judged, case=committing.case, message=committing.id)
+        recorded = self._record(
+            judged,
+            case=committing.case,
+            message=committing.id,
+            header_id=committing.message_id,
+        )
         self._log(committing)
         self._answer(recorded.reply)
 
@@ -294,12 +299,14 @@ class MailWork:
             taken=transaction.taken,
         )
 
-    def _record(self, judged: Judged, *, case: str = "", message: str = "") -> Recorded:
+    def _record(
+        self, judged: Judged, *, case: str = "", message: str = "", header_id: str = ""
+    ) -> Recorded:
         return self._service.recorder.record(
             judged.decision,
             judged.request,
             self._service.rules,
-            Particulars(case, message, judged.detail),
+            Particulars(case, message, judged.detail, header_id=header_id),
         )
 
 

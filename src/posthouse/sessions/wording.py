@@ -68,12 +68,14 @@ class Particulars(Struct, frozen=True):
         message: Id of the accepted message.
         detail: What is wrong with the content.
         account: The name that was given at a sign-in.
+        header_id: The Message-ID field of the accepted message, for its case.
     """
 
     case: str = ""
     message: str = ""
     detail: str = ""
     account: str = ""
+    header_id: str = ""
 
 
 def reply_to(

@@ -42,9 +42,18 @@ CREATE INDEX cases_by_reverse_path ON cases (reverse_path) WHERE reverse_path !=
 CREATE INDEX cases_by_forward_path ON cases (forward_path) WHERE forward_path != '';
 """
 
+# What `journey` looks for; a released script is never changed.
+_SECOND: Final = """
+ALTER TABLE cases ADD COLUMN message TEXT NOT NULL DEFAULT '';
+ALTER TABLE cases ADD COLUMN header_id TEXT NOT NULL DEFAULT '';
+CREATE INDEX cases_by_message ON cases (message) WHERE message != '';
+CREATE INDEX cases_by_header_id ON cases (header_id) WHERE header_id != '';
+"""
+HEADER_ID_SIGNS_MAX: Final = 250
+
 CASES: Final = Kind(
     application_id=0x50486361,  # "PHca"
-    upgrades=(_FIRST,),
+    upgrades=(_FIRST, _SECOND),
     wal=True,
     remedy="restore it from a backup, or move it away: only old explanations are lost",
 )
@@ -62,6 +71,8 @@ class Search(Struct, frozen=True):
         reason: A reason's name.
         since: From this moment on.
         until: Before this moment.
+        message: Id of an accepted message.
+        header_id: Its Message-ID field.
         limit: No more than these, the newest.
     """
 
@@ -71,6 +82,8 @@ class Search(Struct, frozen=True):
     reason: str = ""
     since: datetime | None = None
     until: datetime | None = None
+    message: str = ""
+    header_id: str = ""
     limit: int = 100
 
 
@@ -148,8 +161,8 @@ class CaseReader:
 def insert(connection: sqlite3.Connection, cases: Iterable[Case]) -> None:
     """Write cases; the caller began a transaction."""
     connection.executemany(
-        "INSERT INTO cases (id, at, reason, client, account, reverse_path, forward_path, detail)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO cases (id, at, reason, client, account, reverse_path, forward_path, message,"
+        " header_id, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 case.id,
@@ -159,6 +172,8 @@ def insert(connection: sqlite3.Connection, cases: Iterable[Case]) -> None:
                 _key(case.account),
                 _key(case.reverse_path),
                 _key(case.forward_path),
+                case.message_id,
+                _header_key(case.header_id),
                 encode(case),
             )
             for case in cases
@@ -225,11 +240,22 @@ def _conditions(wanted: Search) -> tuple[list[str], tuple[object, ...]]:
         parts.append(("client = ?", (_key(wanted.client),)))
     if wanted.reason:
         parts.append(("reason = ?", (_key(wanted.reason),)))
+    parts += _about_message(wanted)
     if wanted.since:
         parts.append(("at >= ?", (_ticks(wanted.since),)))
     if wanted.until:
         parts.append(("at < ?", (_ticks(wanted.until),)))
     return [text for text, _ in parts], tuple(value for _, values in parts for value in values)
+
+
+def _about_message(wanted: Search) -> list[tuple[str, tuple[object, ...]]]:
+    """Each names its partial index's condition, so that the index serves it."""
+    parts: list[tuple[str, tuple[object, ...]]] = []
+    if wanted.message:
+        parts.append(("message != '' AND message = ?", (wanted.message,)))
+    if wanted.header_id:
+        parts.append(("header_id != '' AND header_id = ?", (_header_key(wanted.header_id),)))
+    return parts
 
 
 _PERSONS: Final = ("account", "reverse_path", "forward_path")
@@ -255,6 +281,11 @@ def _inside(client: str, networks: tuple[Network, ...]) -> bool:
 
 def _key(text: str) -> str:
     return escaped(text).casefold()
+
+
+def _header_key(text: str) -> str:
+    """A Message-ID as it is compared: exactly, but without its brackets."""
+    return escaped(text.strip().removeprefix("<").removesuffix(">"))[:HEADER_ID_SIGNS_MAX]
 
 
 def _ticks(at: datetime) -> int:

@@ -1,0 +1,130 @@
+"""Other ways for mail, pauses, and the whole way of a message."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from posthouse.cli.exits import Exit
+from posthouse.lab.hosts import wait_for
+from tests.cli.commands import command
+from tests.end_to_end.server import ANN, BOB, SIGNED_IN, Server, configuration, running
+from tests.end_to_end.sinks import Sink, sinking
+from tests.end_to_end.talking import signed_in
+
+pytestmark = pytest.mark.slow
+CONTENT = (
+    "From: <ann@proseware.com>\r\nTo: <x@adatum.com>\r\nMessage-ID: <{0}@proseware.com>\r\n"
+    "Subject: {0}\r\n\r\nHello.\r\n"
+)
+
+
+@pytest.fixture(scope="module")
+def ill() -> Iterator[Sink]:
+    with sinking(Sink(script={"MAIL": "451 4.3.0 not now"})) as it:
+        yield it
+
+
+@pytest.fixture(scope="module")
+def one_server(ill: Sink, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    text = configuration(SIGNED_IN, via=f"smtp://127.0.0.1:{ill.port}")
+    with running(tmp_path_factory.mktemp("ways"), text, ANN, BOB) as server:
+        yield server
+
+
+def submit(server: Server, subject: str, *to: str) -> str:
+    with signed_in(server.place("submissions"), ANN) as talk:
+        answer = talk.mail(
+            ANN.name, *(to or ("carol@adatum.com",)), content=CONTENT.format(subject).encode()
+        )
+    found = re.search(r" as (\w{11})", answer.text)
+    assert found, answer
+    return found[1]
+
+
+def waiting(server: Server, subject: str, *to: str) -> str:
+    found = submit(server, subject, *to)
+    server.wait_for_events("deferred", message=found)
+    return found
+
+
+def is_gone(message: str) -> bool:
+    shown = command("--json", "queue", "list").json["messages"]
+    return message not in {it["id"] for it in shown}
+
+
+def test_a_message_or_all_for_a_destination_take_another_way(server: Server) -> None:
+    one, two = waiting(server, "moved-1"), waiting(server, "moved-2", "x@woodgrove.com")
+    with sinking() as well:
+        way = f"smtp://127.0.0.1:{well.port}"
+        assert command("queue", "move", one, "--via", way).code == Exit.DONE
+        assert wait_for(lambda: is_gone(one), 10)
+        assert not is_gone(two)
+        changed = command("--json", "queue", "move", "--domain", "woodgrove.com", "--via", way)
+        assert changed.json["answer"] == 1
+        assert wait_for(lambda: is_gone(two), 10)
+    told = command("journey", two).out
+    assert f"moved to {way}" in told
+    assert "delivered (127.0.0.1 [127.0.0.1], not encrypted: 250 2.0.0 taken)" in told
+
+
+@pytest.mark.parametrize("via", ["nonsense", "smtp://", "lmtp://x:99999", "local"])
+def test_a_way_that_means_nothing_is_refused(server: Server, via: str) -> None:
+    ran = command("queue", "move", "--domain", "adatum.com", "--via", via)
+    assert ran.code == Exit.USAGE
+    assert via in ran.err or "port" in ran.err
+
+
+def test_a_destination_can_be_paused_and_resumed(server: Server, ill: Sink) -> None:
+    assert command("queue", "pause", "paused.example", "--because", "they move").code == Exit.DONE
+    ill.commands.clear()
+    one = submit(server, "paused", "x@paused.example")
+    other = waiting(server, "not-paused", "x@others.example")
+    command("queue", "retry", one)
+    assert not any("paused.example" in it for it in ill.commands)
+    shown = command("queue", "summary").out
+    assert "paused.example is paused" in shown
+    assert "they move" in shown
+    assert (
+        command("--json", "queue", "summary").json["paused"][0]["destination"] == "paused.example"
+    )
+    assert command("queue", "resume", "paused.example").code == Exit.DONE
+    server.wait_for_events("deferred", message=one)
+    assert command("queue", "resume", "paused.example").code == Exit.NO
+    assert command("queue", "pause", "no domain").code == Exit.USAGE
+    assert command("queue", "drop", one, other, "--yes").code == Exit.DONE
+
+
+def test_several_messages_are_changed_at_once_and_unknown_ones_are_told(server: Server) -> None:
+    one, two = waiting(server, "many-1"), waiting(server, "many-2")
+    ids = command("queue", "list", "--ids").out.split()
+    assert ids == [one, two]
+    assert command("queue", "hold", *ids, "--because", "ticket 7").code == Exit.DONE
+    ran = command("queue", "release", one, "0R41CND4MFK")
+    assert ran.code == Exit.NO
+    assert "0R41CND4MFK" in ran.err
+    assert command("queue", "drop", one, two, "--yes").code == Exit.DONE
+    assert is_gone(one)
+
+
+def test_the_whole_way_is_found_by_id_address_and_message_id(server: Server) -> None:
+    one = waiting(server, "whole-way", "dora@woodgrove.com")
+    by_id = command("journey", one).out
+    for words in (
+        "from client 127.0.0.1 on submissions, TLS, signed in as ann@proseware.com",
+        "recipient <dora@woodgrove.com>",
+        "posthouse explain",
+        "<dora@woodgrove.com>: to be tried again (127.0.0.1 [127.0.0.1], not encrypted: 451 4.3.0",
+        "1 attempts, next try",
+    ):
+        assert words in by_id
+    assert command("journey", "<whole-way@proseware.com>").out == by_id
+    assert command("journey", "whole-way@proseware.com").out == by_id
+    assert command("journey", "dora@woodgrove.com").out == by_id
+    assert f"message {one}" in command("journey", "ann@proseware.com").out
+    ways = command("--json", "journey", one).json["messages"]
+    assert ways[0]["content_case"]["account"] == "ann@proseware.com"
+    assert ways[0]["recipient_cases"][0]["forward_path"] == "dora@woodgrove.com"
+    command("queue", "drop", one, "--yes")
+    assert "nothing of it is kept here" in command("journey", one).out
+    assert command("journey", "nobody@nowhere.example").code == Exit.NO
