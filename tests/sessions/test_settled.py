@@ -78,9 +78,10 @@ async def test_auth_is_offered_where_a_door_is_valid_and_tls_is_as_the_rule_want
     async with post(tmp_path, rules_with(SIGNED_IN)) as server:
         for listener, offered in (("mx", False), ("submission", False), ("devices", True)):
             said = await server.talk(listener, "EHLO c")
-            assert ("AUTH PLAIN LOGIN" in said[1]) is offered, listener
+            assert ("AUTH SCRAM-SHA-256 PLAIN LOGIN" in said[1]) is offered, listener
         encrypted = await server.client("submissions", lambda it: (it.ehlo(), it.esmtp_features)[1])
-        assert encrypted["auth"].split() == ["PLAIN", "LOGIN"]
+        names = ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"]
+        assert encrypted["auth"].split() == names
 
 
 async def test_auth_before_tls_is_refused_where_the_rule_is_before_sign_in(tmp_path: Path) -> None:
