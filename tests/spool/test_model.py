@@ -266,7 +266,7 @@ def test_the_spool_and_a_model_of_it_agree(machine: type[SpoolMachine]) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=30,
+            max_examples=20,
             stateful_step_count=20,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],

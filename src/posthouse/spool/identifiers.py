@@ -6,22 +6,26 @@ letters that are misread (I, L, O, U); the count itself is the key in the databa
 
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 ID_LENGTH: Final = 11
 _DIGITS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS: Final = tuple(one + other for one in _DIGITS for other in _DIGITS)
 _VALUE: Final = {digit: value for value, digit in enumerate(_DIGITS)}
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def id_of(number: int) -> str:
     """Return the id for a count of microseconds since 2000."""
-    digits = []
-    for _ in range(ID_LENGTH):
-        number, value = divmod(number, 32)
-        digits.append(_DIGITS[value])
-    return "".join(reversed(digits))
+    return (
+        _DIGITS[number >> 50 & 31]
+        + _PAIRS[number >> 40 & 1023]
+        + _PAIRS[number >> 30 & 1023]
+        + _PAIRS[number >> 20 & 1023]
+        + _PAIRS[number >> 10 & 1023]
+        + _PAIRS[number & 1023]
+    )
 
 
 def number_of(message_id: str) -> int:
@@ -46,7 +50,8 @@ class IdSource:
 
     def new(self) -> str:
         """Return an id higher than all before."""
-        count = (self._now() - _EPOCH) // timedelta(microseconds=1)
+        past = self._now() - _EPOCH
+        count = (past.days * 86_400 + past.seconds) * 1_000_000 + past.microseconds
         with self._lock:
             self._last = max(self._last + 1, count)
             return id_of(self._last)

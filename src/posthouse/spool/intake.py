@@ -23,6 +23,9 @@ class Door(Protocol):
 
     files: SideFiles
 
+    def new_id(self) -> str:
+        """Return an id that is never given twice."""
+
     def shelve(self, arrival: Arrival, done: Done) -> None:
         """Queue a complete message for the next commit."""
 
@@ -37,11 +40,11 @@ class Intake:
     `error` and told by `commit`.
     """
 
-    def __init__(self, door: Door, name: str) -> None:
+    def __init__(self, door: Door, name: str = "") -> None:
         self.octets = 0
         self.error: StorageError | None = None
         self._door = door
-        self._name = name  # of the side file, should one be needed
+        self._name = name  # of the side file; by default a new id once it is needed
         self._parts: list[bytes] = []
         self._head = b""
         self._handle = -1
@@ -120,6 +123,7 @@ class Intake:
     def _stream(self) -> None:
         """The content became large: what is in memory moves to a file of its own."""
         octets, self._parts = b"".join(self._parts), []
+        self._name = self._name or self._door.new_id()
         self._head = octets[:HEAD_OCTETS_MAX]
 
         def begin() -> None:

@@ -18,9 +18,12 @@ from posthouse.spool.identifiers import number_of
 from posthouse.spool.journeys import accepted_text, ended_text
 from posthouse.spool.lane import Lane, Record, Segment
 from posthouse.spool.records import Message, RecipientState, Result, Settled, StorageError
-from posthouse.spool.shelf import Arrival
-from posthouse.spool.times import to_number
+from posthouse.spool.recovery import Recovered
+from posthouse.spool.shelf import Arrival, Shelf
+from posthouse.spool.times import to_instant, to_number
 
+ALLOWED_OCTETS: Final = 1024 * 1024
+ALLOWED_SECONDS: Final = 0.05
 _QUICK: Final = frozenset({"delivered", "expanded"})  # outcomes that nobody has to hear about
 
 
@@ -40,6 +43,24 @@ class Past(Struct, frozen=True):
         for place, (result, at) in self.settled.items():
             address = str(self.envelope.recipients[place].mailbox)
             yield number, to_number(at), ended_text(address, result.kind, result)
+
+
+class Allowance:
+    """What may be taken before the disk is asked again how much room it has."""
+
+    def __init__(self) -> None:
+        self._octets = 0
+        self._until = 0.0
+
+    def covers(self, octets: int) -> bool:
+        """Whether so much may be taken; it is then used up."""
+        self._octets -= octets
+        return self._octets >= 0 and time.monotonic() < self._until
+
+    def renew(self) -> None:
+        """The disk has room for more than the allowance."""
+        self._octets = ALLOWED_OCTETS
+        self._until = time.monotonic() + ALLOWED_SECONDS
 
 
 class Journal:
@@ -121,3 +142,20 @@ def message_of(it: Fresh) -> Message:
             due = kept.envelope.accepted
             states.append(RecipientState(place, domain, "waiting", 0, due))
     return Message(kept.id, kept.envelope, len(kept.content), tuple(states))
+
+
+def shelve_fresh(shelf: Shelf, it: Fresh) -> None:
+    """Put a message on the shelf with what is settled of it."""
+    shelf.accept(arrival_of(it.kept))
+    for place, (result, at) in it.settled.items():
+        shelf.settle(it.kept.id, {place: result}, (), at)
+
+
+def shelve_recovered(shelf: Shelf, found: Sequence[Recovered]) -> None:
+    """Do the same after a restart, unless an earlier one did it already."""
+    for it in found:
+        if shelf.accept_once(arrival_of(it.kept)):
+            for word in it.delivered:
+                outcome = Settled(word.kind, word.reply, word.host)  # type: ignore[arg-type]  # as written
+                results = dict.fromkeys(word.places, outcome)
+                shelf.settle(it.kept.id, results, (), to_instant(word.at))

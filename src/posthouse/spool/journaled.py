@@ -21,13 +21,16 @@ from posthouse.spool.entries import Gone, Kept, encode
 from posthouse.spool.fresh import Fresh, fresh
 from posthouse.spool.identifiers import IdSource
 from posthouse.spool.journal import (
+    ALLOWED_OCTETS,
+    Allowance,
     Journal,
     Past,
-    arrival_of,
     delivered_word,
     message_of,
     nobody,
     quick_results,
+    shelve_fresh,
+    shelve_recovered,
 )
 from posthouse.spool.lane import LOOK_SECONDS, Lane, Record, Segment, segment_paths
 from posthouse.spool.records import (
@@ -42,7 +45,7 @@ from posthouse.spool.records import (
     Trouble,
     Work,
 )
-from posthouse.spool.recovery import Recovered, unsettled
+from posthouse.spool.recovery import unsettled
 from posthouse.spool.shelf import Arrival
 from posthouse.spool.spool import (
     EACH_DESTINATION,
@@ -52,7 +55,6 @@ from posthouse.spool.spool import (
     Spool,
     ignore,
 )
-from posthouse.spool.times import to_instant
 from posthouse.spool.writer import Change, Done
 
 MEMORY_OCTETS: Final = 32 * 1024 * 1024
@@ -75,6 +77,7 @@ class JournaledSpool(Spool):
         memory_octets: int = MEMORY_OCTETS,
     ) -> None:
         self._journal = Journal(directory / "journal", memory_octets)
+        self._allowance = Allowance()
         self._shelf_changed = True
         self._shelf_quiet_until: datetime | None = None  # nothing there is due before
         super().__init__(
@@ -88,6 +91,15 @@ class JournaledSpool(Spool):
         return super().trouble or (lane.trouble if lane is not None else None)
 
     # ------------------------------------------------------------ mail comes in
+
+    def has_room(self, octets: int) -> bool:
+        """Whether a message of this size would find room now; the disk is asked now and then."""
+        if self._allowance.covers(octets):
+            return True
+        if super().has_room(octets + ALLOWED_OCTETS):
+            self._allowance.renew()
+            return True
+        return super().has_room(octets)
 
     def shelve(self, arrival: Arrival, done: Done) -> None:
         """Queue a complete message: for the journal, if it is to be delivered at once."""
@@ -322,15 +334,10 @@ class JournaledSpool(Spool):
                 for destination in it.leased:
                     work = it.work_for(destination)
                     self._leases.adopt(message_id, destination, work.indices if work else ())
-                apply = partial(self._shelve_fresh, it)
+                apply = partial(shelve_fresh, self._shelf, it)
                 told = partial(self._moved, it)
                 octets = len(it.kept.content)
                 self._writer.submit(Change(apply, told, lazy=True, octets=octets))
-
-    def _shelve_fresh(self, it: Fresh) -> None:
-        self._shelf.accept(arrival_of(it.kept))
-        for place, (result, at) in it.settled.items():
-            self._shelf.settle(it.kept.id, {place: result}, (), at)
 
     def _moved(self, it: Fresh, error: StorageError | None) -> None:
         if error is not None:  # it stays in the journal: the next start shelves it
@@ -367,7 +374,7 @@ class JournaledSpool(Spool):
             found = list(unsettled(journal.directory).values())
             for start in range(0, len(found), RECOVERED_AT_ONCE):
                 some = found[start : start + RECOVERED_AT_ONCE]
-                super()._do(partial(self._reshelve, some))
+                super()._do(partial(shelve_recovered, self._shelf, some))
             journal.remove_segments(paths)
             number = 1 + int(paths[-1].stem) if paths else 1
             journal.lane = Lane(
@@ -384,11 +391,3 @@ class JournaledSpool(Spool):
             ) from error
         with self._readers.one() as sql:
             return IdSource(self._now, reading.last_number(sql))
-
-    def _reshelve(self, found: Sequence[Recovered]) -> None:
-        for it in found:
-            if self._shelf.accept_once(arrival_of(it.kept)):
-                for word in it.delivered:
-                    outcome = Settled(word.kind, word.reply, word.host)  # type: ignore[arg-type]  # as written
-                    results = dict.fromkeys(word.places, outcome)
-                    self._shelf.settle(it.kept.id, results, (), to_instant(word.at))
