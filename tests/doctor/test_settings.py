@@ -2,7 +2,14 @@
 
 import pytest
 
-from posthouse.doctor.settings import compare, outgoing_for, settings_for
+from posthouse.doctor.settings import (
+    compare,
+    fields_of,
+    label_texts,
+    outgoing_for,
+    settings_for,
+)
+from posthouse.doctor.translation import LANGUAGES, translations
 
 PORTS = {"submission": 587, "submissions": 465, "mx": 25}
 RIGHT = outgoing_for("ann@example.com", "mail.example.com", PORTS)
@@ -63,3 +70,26 @@ def test_pasted_settings_are_compared_field_by_field(
     differences = compare(pasted, RIGHT)
     assert {d.name for d in differences if d.right is False} == wrong
     assert {d.name for d in differences if d.right is None} == missing
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("program", [it.program for it in fields_of(RIGHT)])
+def test_what_is_printed_for_a_program_is_right_when_pasted_back(
+    program: str, language: str
+) -> None:
+    shown = next(it for it in fields_of(RIGHT, language) if it.program == program)
+    pasted = "\n".join(f"{field.label}: {field.value}" for field in shown.fields)
+    assert {it.name: it.right for it in compare(pasted, RIGHT)} == dict.fromkeys(
+        ("server", "port", "security", "authentication", "user"), True
+    )
+
+
+@pytest.mark.parametrize("text", label_texts())
+def test_labels_are_chinese_in_chinese(text: str) -> None:
+    assert translations("zh_Hans").gettext(text) != text
+
+
+def test_only_the_field_that_is_wrong_is_wrong() -> None:
+    shown = fields_of(RIGHT, "zh_Hans")[0]
+    pasted = "\n".join(f"{f.label}\t{'25' if f.name == 'port' else f.value}" for f in shown.fields)
+    assert [it.name for it in compare(pasted, RIGHT) if not it.right] == ["port"]

@@ -16,7 +16,7 @@ _FAMILIES: Final = {
     "php": "developer", "python": "developer", "nodemailer": "developer", "java": "developer",
     "dotnet": "developer", "android-mail": "k9",
 }  # fmt: skip
-_NAMES: Final = {
+PROGRAM_NAMES: Final = {
     "outlook": "Outlook", "new-outlook": "new Outlook", "outlook-express": "Outlook Express",
     "windows-live-mail": "Windows Live Mail", "apple-mail": "Apple Mail", "ios-mail": "iPhone/iPad",
     "thunderbird": "Thunderbird", "k9": "K-9 Mail", "printer": "printer/scanner",
@@ -112,7 +112,7 @@ def advise(
         sentence=_sentence(speaker, diagnosis, wording),
         fixer=fixer,
         fixer_text=speaker.word(f"you-{fixer.value}" if fixer else "unknown-fixer"),
-        program=_NAMES.get(program, "") if program in choices else "",
+        program=PROGRAM_NAMES.get(program, "") if program in choices else "",
         ways=tuple(_way(speaker, key, program, diagnosis.clues.kind) for key in remedies),
         choices=choices,
         possible=_possible(speaker, diagnosis),

@@ -183,6 +183,9 @@ def _findings(ordered: list[Weighed], folded: Folded, found: list[Found]) -> tup
         ranked = sorted(one.scores().items(), key=lambda item: -item[1])
         cause, score = ranked[0]
         doubt = ranked[1][1] if len(ranked) > 1 else 0.0
+        named = next((sign for sign in one.signs if sign.kind == "reason"), None)
+        if named is not None:  # a server of ours says itself what it meant
+            cause, score, doubt = named.cause, named.weight, 0.0
         confidence = score * (1 - 0.5 * (doubt / score) ** 2) * _KIND_WEIGHT[one.clause.kind]
         if number and confidence < _PROSE_COUNTS:
             continue

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Final
 
 from msgspec import Struct
 
+from posthouse.doctor.translation import LANGUAGES, translations
 from posthouse.doctor.words import fold
 
 # A listener's service -> the encryption a program must choose for it (RFC 8314 §3.3).
@@ -40,6 +42,7 @@ _LABELS: Final = {
     "k9": ("SMTP server", "Port", "Security", "Require sign-in", "Username"),
     "any": ("Outgoing server", "Port", "Encryption", "Authentication", "User name"),
 }
+_NAMES: Final = ("server", "port", "security", "authentication", "user")
 _SIGN_IN: Final = {
     "apple-mail": "Password",
     "ios-mail": "Password",
@@ -109,23 +112,40 @@ def outgoing_for(address: str, host: str, ports: Mapping[str, int]) -> Outgoing:
     raise ValueError("no listener takes submissions")
 
 
-def settings_for(address: str, host: str, ports: Mapping[str, int]) -> tuple[ProgramSettings, ...]:
-    """Return the fields of every known program; arguments as for `outgoing_for`."""
-    right = outgoing_for(address, host, ports)
-    return tuple(_settings_of(program, right) for program in _LABELS)
+def settings_for(
+    address: str, host: str, ports: Mapping[str, int], language: str = "en"
+) -> tuple[ProgramSettings, ...]:
+    """Return the fields of every known program, in the words of its version in that language.
+
+    The other arguments, and what is raised, are as for `outgoing_for`.
+    """
+    return fields_of(outgoing_for(address, host, ports), language)
 
 
-def _settings_of(program: str, right: Outgoing) -> ProgramSettings:
+def fields_of(right: Outgoing, language: str = "en") -> tuple[ProgramSettings, ...]:
+    """Return the fields of every known program for these settings."""
+    return tuple(_settings_of(program, right, language) for program in _LABELS)
+
+
+def label_texts() -> tuple[str, ...]:
+    """Return every label and value that is translated."""
+    labels = [label for labels in _LABELS.values() for label in labels]
+    return tuple(dict.fromkeys([*labels, *_SIGN_IN.values(), "On"]))
+
+
+def _settings_of(program: str, right: Outgoing, language: str) -> ProgramSettings:
+    say = translations(language).gettext
     values = (
-        ("server", right.server),
-        ("port", str(right.port)),
-        ("security", right.security),
-        ("authentication", _SIGN_IN.get(program, "On")),
-        ("user", right.user),
+        right.server,
+        str(right.port),
+        right.security,
+        say(_SIGN_IN.get(program, "On")),
+        right.user,
     )
     labels = _LABELS[program]
     fields = (
-        Field(name, label, value) for (name, value), label in zip(values, labels, strict=True)
+        Field(name, say(label), value)
+        for name, label, value in zip(_NAMES, labels, values, strict=True)
     )
     return ProgramSettings(program, tuple(fields))
 
@@ -154,22 +174,50 @@ _PASTED: Final = {
 _OFF: Final = frozenset({"off", "no", "none", "no authentication", "无", "否", "关", "未勾选"})
 
 
+_SEPARATOR: Final = re.compile(r"\s*[:=\t\uff1a\uff1d]\s*|\s{2,}")
+
+
 def compare(pasted: str, right: Outgoing) -> tuple[Difference, ...]:
-    """Compare pasted settings with the right ones, field by field."""
-    lines = "\n".join(fold(line) for line in pasted.splitlines())
-    found = {name: _first(pattern, lines) for name, pattern in _PASTED.items()}
+    """Compare pasted settings with the right ones, field by field.
+
+    A line that begins with a program's own label, in any language known here, is that field; what
+    is written otherwise is looked for by the words around it.
+    """
+    lines = pasted.splitlines()
+    labelled = _labelled(lines)
+    text = "\n".join(map(fold, lines))
+    found = {name: labelled.get(name) or _first(_PASTED[name], text) for name in _NAMES}
+    expectations = (right.server, str(right.port), right.security, "On", right.user)
     differences = []
-    for name, expected in (
-        ("server", right.server),
-        ("port", str(right.port)),
-        ("security", right.security),
-        ("authentication", "On"),
-        ("user", right.user),
-    ):
+    for name, expected in zip(_NAMES, expectations, strict=True):
         value = found[name]
-        same = _same(name, value, expected) if value else None
+        same = _same(name, value, expected) if value and expected else None
         differences.append(Difference(name, value, expected, same))
     return tuple(differences)
+
+
+def _labelled(lines: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for line in lines:
+        for separator in _SEPARATOR.finditer(line):
+            name = _label_names().get(fold(line[: separator.start()]).strip(" -*\u2022"))
+            value = fold(line[separator.end() :]).strip()
+            if name and value:
+                found.setdefault(name, value)
+                break
+    return found
+
+
+@cache
+def _label_names() -> dict[str, str]:
+    """Folded label -> field. What two programs use for different fields is left out."""
+    names: dict[str, set[str]] = {}
+    for language in LANGUAGES:
+        say = translations(language).gettext
+        for labels in _LABELS.values():
+            for name, label in zip(_NAMES, labels, strict=True):
+                names.setdefault(fold(say(label)), set()).add(name)
+    return {label: min(fields) for label, fields in names.items() if len(fields) == 1}
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str:

@@ -10,6 +10,7 @@ from cryptography.x509.oid import NameOID
 from msgspec import Struct
 
 NAMES_MAX: Final = 50
+OLD_VERSIONS: Final = frozenset({"SSLv3", "TLSv1", "TLSv1.1"})
 _CODES: Final = {
     9: "not-yet-valid", 10: "expired", 18: "self-signed", 19: "self-signed",
     20: "unknown-issuer", 21: "unknown-issuer", 62: "other-name", 64: "other-name",

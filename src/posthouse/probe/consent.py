@@ -72,9 +72,8 @@ def announce(consent: Consent) -> tuple[Announcement, ...]:
     if consent.relay:
         said.append(Announcement("probe-plan-relay", {"recipient": consent.recipient}))
     if consent.user:
-        said.append(Announcement("probe-plan-sign-in", {"user": consent.user}))
-        if consent.untrusted:
-            said.append(Announcement("probe-plan-untrusted", {}))
+        key = "probe-plan-untrusted" if consent.untrusted else "probe-plan-sign-in"
+        said.append(Announcement(key, {"user": consent.user}))
     if consent.user and consent.relay:
         said.append(Announcement("probe-plan-pop-first", {}))
     if consent.user and consent.senders:

@@ -37,6 +37,10 @@ class TalkError(Exception):
         self.reach = reach
 
 
+class HandshakeCutError(TalkError):
+    """The server hung up in the TLS handshake: what we offered may be too new for it."""
+
+
 class Line(Struct, frozen=True):
     """One line of the record: ``>`` we said it, ``<`` the server did, ``=`` it happened."""
 
@@ -115,7 +119,8 @@ class Talk:
         except TimeoutError:
             raise TalkError("the TLS handshake was not answered", Reach.SILENT) from None
         except OSError as problem:
-            raise TalkError(f"the TLS handshake was cut off ({problem})") from None
+            why = f" ({problem})" if str(problem) else ""
+            raise HandshakeCutError(f"the TLS handshake was cut off{why}") from None
         tls = self._writer.get_extra_info("ssl_object")
         assert isinstance(tls, ssl.SSLObject)
         seen = TlsSeen(

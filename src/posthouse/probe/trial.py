@@ -166,13 +166,12 @@ class Trials:
         """Fetch first, then say RCPT again where it was refused: POP before SMTP."""
         if not await self._pop_sign_in():
             return
-        first = next(
-            it
-            for it in self.attempts
-            if it.kind is Kind.RELAY_UNSIGNED and it.ending is Ending.REFUSED
-        )
-        places = {(seen.host, seen.door.port): seen for seen in self._visits}
-        await self._try_unsigned(places[first.host, first.port], Kind.RELAY_AFTER_POP)
+        doors = {(seen.host, seen.door.port): seen for seen in self._visits}
+        for it in list(self.attempts):
+            if it.kind is Kind.RELAY_UNSIGNED and it.ending is Ending.REFUSED:
+                await self._try_unsigned(doors[it.host, it.port], Kind.RELAY_AFTER_POP)
+                if self.attempts[-1].ending is Ending.ACCEPTED:
+                    return
 
     async def _pop_sign_in(self) -> bool:
         consent = self._consent

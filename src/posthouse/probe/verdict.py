@@ -6,25 +6,26 @@ from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from posthouse.doctor.causes import Cause
 from posthouse.doctor.diagnosis import Context, Diagnosis, diagnose
 from posthouse.doctor.settings import Outgoing
 from posthouse.policy.reasons import Fixer
-from posthouse.probe.certificate import TrustProblem
+from posthouse.probe.certificate import OLD_VERSIONS, TrustProblem
 from posthouse.probe.client_settings import HostSeen
 from posthouse.probe.doors import Offer, Reach, Service, Visit
 from posthouse.probe.published import Source
 from posthouse.probe.trial import Ending, Kind, Tried
 
 ENDS_SOON: Final = timedelta(days=14)
-_OLD_VERSIONS: Final = frozenset({"SSLv3", "TLSv1", "TLSv1.1"})
 _PLAIN: Final = frozenset({"PLAIN", "LOGIN", "USER"})
 _SUBMISSION: Final = (Service.SUBMISSIONS, Service.SUBMISSION)
 _FETCHING: Final = (Service.POP3S, Service.POP3)
 _SECURITY: Final = {True: "SSL/TLS", False: "STARTTLS"}
 # A server's program shows this where a firewall overwrites what it says.
 _MASKED: Final = "****"
+_OF_PORT: Final = frozenset({"port", "detail"})
 
 
 class Severity(StrEnum):
@@ -55,12 +56,14 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
     Attributes:
         outgoing: The settings to send with; None if nothing works from here.
+        trusted: The server of these settings is trusted: no program will warn.
         fetching: Host, port and security to fetch with.
         findings: The worst first.
         explained: What the doctor makes of the reply that decided; None if nothing was refused.
     """
 
     outgoing: Outgoing | None
+    trusted: bool
     fetching: Outgoing | None
     findings: tuple[Finding, ...]
     explained: Diagnosis | None
@@ -87,16 +90,39 @@ def judge(seen: HostSeen, user: str, now: datetime) -> Verdict:
         found += _tried(attempt)
     order = list(Severity)
     found.sort(key=lambda it: -order.index(it.severity))
-    unique = {(it.id, tuple(it.fields.items())): it for it in found}
+    outgoing = _outgoing(seen, user)
     return Verdict(
-        outgoing=_outgoing(seen, user),
+        outgoing=outgoing,
+        trusted=outgoing is not None and _is_trusted(seen, outgoing),
         fetching=_fetching(seen, user),
-        findings=tuple(unique.values()),
+        findings=_gathered(found),
         explained=_explained(seen),
     )
 
 
+def _gathered(found: list[Finding]) -> tuple[Finding, ...]:
+    """Say the same about several ports once."""
+    ports: dict[tuple[object, ...], list[str]] = {}
+    first: dict[tuple[object, ...], Finding] = {}
+    for it in found:
+        rest = tuple(item for item in it.fields.items() if item[0] not in _OF_PORT)
+        key = (it.id, it.severity, rest)
+        first.setdefault(key, it)
+        ports.setdefault(key, []).append(it.fields.get("port", ""))
+    return tuple(
+        replace(it, fields={**it.fields, "port": ", ".join(dict.fromkeys(ports[key]))})
+        if "port" in it.fields
+        else it
+        for key, it in first.items()
+    )
+
+
 # ------------------------------------------------------------------ the settings
+
+
+def _is_trusted(seen: HostSeen, right: Outgoing) -> bool:
+    place = (right.server, right.port)
+    return any(it.is_trusted for it in seen.visits if (it.host, it.door.port) == place)
 
 
 def _outgoing(seen: HostSeen, user: str) -> Outgoing | None:
@@ -193,7 +219,7 @@ def _encrypting(seen: HostSeen) -> Iterator[Finding]:
             continue
         if it.tls.problem is not None:
             yield _certificate_problem(it, it.tls.problem, it.tls.detail)
-        if it.tls.version in _OLD_VERSIONS and it.tls.problem is not TrustProblem.OLD_TLS:
+        if it.tls.version in OLD_VERSIONS and it.tls.problem is not TrustProblem.OLD_TLS:
             yield _problem("certificate-old-tls", Fixer.OPERATOR, **place, detail=it.tls.version)
 
 
@@ -300,13 +326,14 @@ def _refused(attempt: Tried, fields: dict[str, str]) -> Iterator[Finding]:
         yield _note("relay-undecided", Fixer.SENDER, **fields)
     elif attempt.kind is Kind.RELAY_UNSIGNED:
         yield Finding(id="relay-unsigned-refused", severity=Severity.OK, fields=fields)
+    elif attempt.kind is Kind.RELAY_AFTER_POP:
+        yield _note("relay-after-pop-refused", None, **fields)
     else:
         yield _problem(f"{attempt.kind.value}-refused", Fixer.SENDER, **fields)
 
 
 _DECIDES: Final = (
-    Kind.SIGN_IN, Kind.RELAY_SIGNED, Kind.SENDER, Kind.POP_SIGN_IN, Kind.RELAY_AFTER_POP,
-    Kind.RELAY_UNSIGNED,
+    Kind.SIGN_IN, Kind.RELAY_SIGNED, Kind.SENDER, Kind.POP_SIGN_IN, Kind.RELAY_UNSIGNED,
 )  # fmt: skip
 _SIGNED_IN: Final = (Kind.RELAY_SIGNED, Kind.SENDER)
 

@@ -7,9 +7,9 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from posthouse.probe.certificate import Trust, problem_of
+from posthouse.probe.certificate import OLD_VERSIONS, Trust, TrustProblem, problem_of
 from posthouse.probe.doors import Door, Offer, Reach, Visit
-from posthouse.probe.talk import Line, PopAnswer, Talk, TalkError
+from posthouse.probe.talk import HandshakeCutError, Line, PopAnswer, Talk, TalkError
 from posthouse.protocol.smtp.answers import extensions_in
 
 SECONDS: Final = 8.0
@@ -87,17 +87,21 @@ async def open_door(empty: Visit, manner: Manner, record: list[Line]) -> Opened:
     Raises:
         TalkError: If there is no service.
     """
+    problem: TrustProblem | None = None
     try:
         return await _open(empty, manner, manner.trust.strict(), record)
     except ssl.SSLError as error:
         problem, detail = problem_of(error)
+    except HandshakeCutError as error:
+        detail = str(error)
     record.append(Line("=", f"TLS: {detail}"))
     try:
         opened = await _open(empty, manner, manner.trust.lax(), record)
     except ssl.SSLError as error:
         raise TalkError(f"TLS fails: {problem_of(error)[1]}") from None
-    if opened.visit.tls is not None:
-        seen = replace(opened.visit.tls, problem=problem, detail=detail)
+    if (tls := opened.visit.tls) is not None:
+        cut_off = TrustProblem.OLD_TLS if tls.version in OLD_VERSIONS else TrustProblem.OTHER
+        seen = replace(tls, problem=problem or cut_off, detail=detail)
         opened.visit = replace(opened.visit, tls=seen)
     return opened
 

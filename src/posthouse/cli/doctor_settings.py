@@ -1,0 +1,148 @@
+"""`posthouse settings`, `posthouse doctor settings`: the right fields, and pasted ones beside."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+
+from posthouse.cli.doctor_words import Words, wanted_language
+from posthouse.cli.exits import Exit, Failure
+from posthouse.cli.installation import current_options, open_installation
+from posthouse.cli.main import shared_options
+from posthouse.cli.output import document, note, say, table
+from posthouse.config.schema import Configuration
+from posthouse.config.schema_listeners import ServiceName, TlsRule
+from posthouse.doctor.advice import PROGRAM_NAMES
+from posthouse.doctor.settings import (
+    Difference,
+    Outgoing,
+    ProgramSettings,
+    compare,
+    fields_of,
+    outgoing_for,
+)
+from posthouse.mail.address import AddressError, parse_mailbox
+
+_PASTE_OCTETS_MAX: Final = 256 * 1024
+_USUAL_PORTS: Final = {"submissions": 465, "submission": 587}  # RFC 8314 section 3.3, RFC 6409
+_CLIENTS: Final = ("outlook", "outlook-express", "apple-mail", "ios-mail", "thunderbird", "k9")
+
+
+@click.command()
+@click.argument("address")
+@click.option("--client", type=click.Choice(_CLIENTS), help="Only this mail program.")
+@click.option("--host", default="", help="Name of the server; else that of the configuration.")
+@click.option("--lang", default="", help="en or zh_Hans.")
+@shared_options
+def settings(address: str, *, client: str | None, host: str, lang: str) -> None:
+    """Print the right fields for sending as ADDRESS, for each mail program in its own words.
+
+    Server and ports are those of the configuration; with --host, the usual ports of that server.
+    """
+    words = Words(wanted_language(lang))
+    right = _right(_checked(address), host)
+    programs = [
+        it for it in fields_of(right, words.language) if client is None or it.program == client
+    ]
+    if current_options().json:
+        content = {"address": address, "outgoing": right, "programs": programs}
+        document("settings", msgspec.to_builtins(content))
+        return
+    for number, program in enumerate(programs):
+        if number:
+            say()
+        _say_program(program, words)
+    note(words("settings-note-password"))
+
+
+@click.command("settings")
+@click.argument("file", default="-")
+@click.option("--address", default="", help="Whose settings these are.")
+@click.option("--host", default="", help="Name of the server; else that of the configuration.")
+@click.option("--lang", default="", help="en or zh_Hans.")
+@shared_options
+def compare_settings(file: str, *, address: str, host: str, lang: str) -> None:
+    """Compare pasted settings of a mail program with the right ones, field by field.
+
+    FILE holds them, one field a line; - is standard input. Nothing is stored.
+    """
+    words = Words(wanted_language(lang))
+    right = _right(_checked(address) if address else "", host)
+    differences = compare(_pasted(file), right)
+    wrong = [it for it in differences if it.right is False]
+    if current_options().json:
+        content = {"expected": right, "right": not wrong, "fields": differences}
+        document("settings-comparison", msgspec.to_builtins(content))
+    else:
+        say(words("settings-some-wrong" if wrong else "settings-all-right"))
+        columns = [words(f"settings-column-{it}") for it in ("field", "yours", "should-be")]
+        table([*columns, ""], [_row(it, words) for it in differences])
+    if wrong or not any(it.right for it in differences):
+        raise click.exceptions.Exit(Exit.NO)
+
+
+def _row(it: Difference, words: Words) -> tuple[str, ...]:
+    states = {True: "settings-right", False: "settings-wrong", None: "settings-not-found"}
+    key = states[it.right] if it.expected or not it.pasted else ""
+    expected = it.expected
+    if it.name == "authentication":
+        expected = words("authentication-on")
+    return (words(f"fields-{it.name}"), it.pasted, expected, words(key) if key else "")
+
+
+def _say_program(program: ProgramSettings, words: Words) -> None:
+    say(PROGRAM_NAMES.get(program.program) or words("any-program"))
+    for field in program.fields:
+        say(f"  {field.label}: {field.value}")
+
+
+def _right(address: str, host: str) -> Outgoing:
+    """Return the right settings.
+
+    Raises:
+        Failure: If there is neither a configuration nor a host, or nothing takes submissions.
+    """
+    if host:
+        return outgoing_for(address, host, _USUAL_PORTS)
+    try:
+        configuration = open_installation(current_options()).loaded.configuration
+    except Failure as problem:
+        if current_options().config:
+            raise
+        raise Failure(f"{problem}; or name the server with --host", Exit.CONFIGURATION) from None
+    try:
+        return outgoing_for(address, configuration.hostname, _ports(configuration))
+    except ValueError:
+        raise Failure("no listener of this configuration takes submissions") from None
+
+
+def _ports(configuration: Configuration) -> Mapping[str, int]:
+    """Return the ports of the listeners that take mail from people, by service."""
+    ports: dict[str, int] = {}
+    for listener in configuration.listen.values():
+        if listener.service is ServiceName.SUBMISSION:
+            from_start = listener.tls_rule is TlsRule.FROM_START
+            ports.setdefault("submissions" if from_start else "submission", listener.on[0].port)
+    return ports
+
+
+def _checked(address: str) -> str:
+    try:
+        return str(parse_mailbox(address))
+    except AddressError:
+        raise Failure(f"{address!a} is no mail address", Exit.USAGE) from None
+
+
+def _pasted(file: str) -> str:
+    if file == "-":
+        if sys.stdin.isatty():
+            note("Paste the settings, one a line, then press Ctrl-D.")
+        return sys.stdin.buffer.read(_PASTE_OCTETS_MAX).decode("utf-8", "replace")
+    try:
+        with Path(file).open("rb") as opened:
+            return opened.read(_PASTE_OCTETS_MAX).decode("utf-8", "replace")
+    except OSError as problem:
+        raise Failure(f"cannot read {file}: {problem.strerror}", Exit.USAGE) from None
