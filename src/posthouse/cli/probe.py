@@ -76,9 +76,7 @@ def probe(  # noqa: PLR0913 - one parameter for each option, called by click onl
 
     DATA is never said, so no mail is sent. A refusal is explained. swaks users know the options.
     """
-    name = host or server or ""
-    if not name or (host and server):
-        raise Failure("name one host: posthouse probe HOST", Exit.USAGE)
+    name = _one_host(host, server)
     words = Words(wanted_language(lang))
     user = auth_user or (str(click.prompt("User", err=True)) if auth else "")
     use = _tls_use(tls=tls, on_connect=tls_on_connect, never=no_tls)
@@ -98,6 +96,12 @@ def probe(  # noqa: PLR0913 - one parameter for each option, called by click onl
     _tell(wanted, ended, record, words)
     if not ended.accepted:
         raise click.exceptions.Exit(Exit.NO)
+
+
+def _one_host(host: str | None, server: str | None) -> str:
+    if bool(host) == bool(server):
+        raise Failure("name one host: posthouse probe HOST", Exit.USAGE)
+    return host or server or ""
 
 
 class _Shown(list[Line]):
