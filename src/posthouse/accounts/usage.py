@@ -15,7 +15,7 @@ from posthouse.accounts.saving import Saver
 from posthouse.accounts.windows import Window
 from posthouse.mail.address import Mailbox
 from posthouse.policy.facts import Address, Usage
-from posthouse.policy.networks import fold
+from posthouse.policy.networks import address_text, fold
 from posthouse.policy.rules import Budget, Limits
 from posthouse.telemetry.database import (
     Kind,
@@ -115,7 +115,7 @@ class UsageCounters:
         """
         with self._lock:
             if not account:
-                key = (_Counted.ADDRESS, str(fold(address)))
+                key = (_Counted.ADDRESS, address_text(fold(address)))
                 lately = self._total(key, limits.address_recipients, at)
                 return Usage(address_recipients=lately + len(recipients))
             new = 0
@@ -133,7 +133,7 @@ class UsageCounters:
         """Count the recipients of an accepted message. Never waits for the disk, never raises."""
         with self._lock:
             if not account:
-                self._add((_Counted.ADDRESS, str(fold(address))), len(recipients), at)
+                self._add((_Counted.ADDRESS, address_text(fold(address))), len(recipients), at)
             else:
                 self._add((_Counted.ACCOUNT, account), len(recipients), at)
                 new = 0

@@ -67,6 +67,17 @@ class HeaderSection(Struct, frozen=True, dict=True):
         """Every field in its order; lines that are none are left out."""
         return self._parsed[0]
 
+    @cached_property
+    def _by_key(self) -> dict[bytes, list[Field]]:
+        found: dict[bytes, list[Field]] = {}
+        for field in self.all_fields:
+            found.setdefault(field.key, []).append(field)
+        return found
+
+    def named(self, key: bytes) -> list[Field]:
+        """Return all fields whose name, in lower case, is `key`, in their order."""
+        return self._by_key.get(key, [])
+
     @property
     def malformed(self) -> str:
         """What is wrong with the section as a whole, in plain words; "" if nothing is."""
@@ -74,13 +85,11 @@ class HeaderSection(Struct, frozen=True, dict=True):
 
     def fields(self, name: str) -> list[bytes]:
         """Return the unfolded values of all fields of that name, in their order."""
-        key = name.lower().encode()
-        return [field.value for field in self.all_fields if field.key == key]
+        return [field.value for field in self.named(name.lower().encode())]
 
     def has(self, name: str) -> bool:
         """Whether there is a field of that name."""
-        key = name.lower().encode()
-        return any(field.key == key for field in self.all_fields)
+        return bool(self.named(name.lower().encode()))
 
 
 class Writers(Struct, frozen=True):
@@ -124,11 +133,11 @@ def authorship(header: HeaderSection) -> Writers:
     A section that is malformed, or does not end within `HEADER_OCTETS_MAX`, may hide further
     fields from us or from others: nothing in it is then believed.
     """
-    froms = _named(header, b"from")
+    froms = header.named(b"from")
     cut = not header.complete and len(header.octets) >= HEADER_OCTETS_MAX
     if header.malformed or cut:
         return Writers(None, len(froms), None, sender_readable=False, reply_to_readable=False)
-    senders, replies = _named(header, b"sender"), _named(header, b"reply-to")
+    senders, replies = header.named(b"sender"), header.named(b"reply-to")
     sender, reply_to = _all_mailboxes(senders), _all_mailboxes(replies)
     one_sender = sender[0] if sender and len(sender) == 1 and len(senders) == 1 else None
     return Writers(
@@ -242,10 +251,6 @@ def _parse(octets: bytes) -> tuple[tuple[Field, ...], str]:
         else:
             malformed = malformed or "a line of the header is not a field"
     return tuple(fields), malformed
-
-
-def _named(header: HeaderSection, key: bytes) -> list[Field]:
-    return [field for field in header.all_fields if field.key == key]
 
 
 def _all_mailboxes(fields: list[Field]) -> tuple[Mailbox, ...] | None:

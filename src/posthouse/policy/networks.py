@@ -1,6 +1,7 @@
 """From an address to the networks that hold it; any number of networks, about a microsecond."""
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -24,6 +25,12 @@ def fold(address: Address) -> Address:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
+
+
+@lru_cache(maxsize=4096)
+def address_text(address: Address) -> str:
+    """Return the address as text; the library makes it anew at every call."""
+    return str(address)
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:

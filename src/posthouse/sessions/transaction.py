@@ -6,6 +6,7 @@ from posthouse.mail.address import Mailbox
 from posthouse.mail.envelope import Envelope, Recipient
 from posthouse.policy.decision import Decision
 from posthouse.policy.facts import Client
+from posthouse.policy.networks import address_text
 from posthouse.policy.reasons import Reason
 from posthouse.protocol.smtp.events import MailReceived, RecipientReceived
 from posthouse.sessions.content import IncomingContent
@@ -58,7 +59,7 @@ class Transaction:
             recipients=tuple(self.recipients),
             accepted=at,
             account=self.account,
-            client=str(self.client.address),
+            client=address_text(self.client.address),
             listener=self.client.listener,
             body=self.mail.body,
             smtputf8=self.mail.smtputf8,

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from posthouse.policy.decision import Decision, Stage, Step, Verdict
 from posthouse.policy.facts import Request
+from posthouse.policy.networks import address_text
 from posthouse.policy.reasons import Reason
 from posthouse.telemetry.asked import Asked, Told, asked_of, request_again
 from posthouse.telemetry.escaping import escaped
@@ -112,7 +113,7 @@ def case_of(
         decision.verdict,
         decision.reason,
         reply=reply,
-        client=str(client.address),
+        client=address_text(client.address),
         listener=client.listener,
         tls=client.tls,
         hello=client.hello,
