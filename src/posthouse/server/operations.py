@@ -207,7 +207,17 @@ class Operations:
                 f"{it.evidence}{'; relaying by address stopped' if it.stops_relaying else ''}"
                 for it in server.incoming.lost_addresses.lost(server.now())
             ],
+            **self._shadow(),
             "problems": problems,
+        }
+
+    def _shadow(self) -> dict[str, Any]:
+        shadow = self._server.incoming.smtp.recorder.shadow
+        if shadow is None:
+            return {}
+        return {
+            "shadow": f"{shadow.name}: {shadow.differences.total()} of {shadow.asked} differ",
+            "shadow_differences": shadow.in_words(),
         }
 
     def _reload_now(self, by: str) -> str:

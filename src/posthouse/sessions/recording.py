@@ -7,10 +7,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from posthouse.mail.reply import Reply
-from posthouse.policy.counterfactual import would_help
 from posthouse.policy.decision import Decision
 from posthouse.policy.facts import Request
 from posthouse.policy.rules import Rules
+from posthouse.sessions.advice import Advice
+from posthouse.sessions.shadow import Shadow
 from posthouse.sessions.wording import Particulars, SiteWords, reply_to
 from posthouse.telemetry.case import Case, case_of
 from posthouse.telemetry.events import Decided, LogEvent, Refused
@@ -47,6 +48,7 @@ class Recorder:
 
     Attributes:
         site: How the site speaks; replaced by a reload.
+        shadow: Other rules that are tried beside; None for none.
     """
 
     def __init__(
@@ -65,9 +67,11 @@ class Recorder:
             advised: Adds to a refused request what only advice may use (`sender_account`).
         """
         self.site = site
+        self.shadow: Shadow | None = None
         self._cases = cases
         self._log = log
         self._advised = advised
+        self._advice = Advice()
         self._latest: dict[tuple[str, str], str] = {}  # case by client and reason
 
     def new_case(self) -> str:
@@ -82,6 +86,14 @@ class Recorder:
         particulars: Particulars = Particulars(),  # noqa: B008 - frozen
     ) -> Recorded:
         """Put a decision into words, keep it as a case, and log it. Never waits, never fails."""
+        recorded = self._record(decision, request, rules, particulars)
+        if self.shadow is not None:
+            self.shadow.look(decision, request, recorded.case)
+        return recorded
+
+    def _record(
+        self, decision: Decision, request: Request, rules: Rules, particulars: Particulars
+    ) -> Recorded:
         if decision.accepted:
             return self._record_accepted(decision, request, rules, particulars)
         client = str(request.client.address)
@@ -89,7 +101,9 @@ class Recorder:
         told = replace(particulars, case=case_id)
         reply = reply_to(decision, request, rules, self.site, told)
         repeated = self._is_repeated(client, decision.reason, case_id)
-        help_texts = () if repeated else would_help(self._advised(request), rules, decision)
+        help_texts = (
+            () if repeated else self._advice.would_help(self._advised(request), rules, decision)
+        )
         case = case_of(case_id, request, decision, reply=str(reply), would_help=help_texts)
         if particulars.account:
             case = replace(case, account=particulars.account)

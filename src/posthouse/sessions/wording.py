@@ -166,9 +166,8 @@ def _fields(
     }
     if particulars.account:
         values["account"] = particulars.account
-    fields = {name: escaped_to_ascii(value)[:FIELD_OCTETS_MAX] for name, value in values.items()}
-    fields["allowed"] = enumeration(decision.allowed)
-    return fields
+    values["allowed"] = enumeration(decision.allowed)
+    return values
 
 
 def _fields_of_request(request: Request, rules: Rules) -> dict[str, str]:
@@ -206,8 +205,13 @@ def _how_to_be_known(request: Request, rules: Rules) -> str:
 
 
 def _filled(text: str, fields: Mapping[str, str]) -> str:
-    """Put the fields in; no other syntax of `str.format` is known, a text can do no harm."""
-    return _FIELD.sub(lambda found: fields.get(found[1], found[0]), text)
+    """Put the fields in, escaped. No other syntax of `str.format` is known, so texts are safe."""
+
+    def shown(found: re.Match[str]) -> str:
+        value = fields.get(found[1])
+        return found[0] if value is None else escaped_to_ascii(value)[:FIELD_OCTETS_MAX]
+
+    return _FIELD.sub(shown, text)
 
 
 def enumeration(addresses: Iterable[str]) -> str:
