@@ -6,6 +6,7 @@ here. A source route (`@a,@b:user@domain`) is accepted and ignored, as RFC 5321 
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Final
 
 import idna
@@ -15,6 +16,7 @@ LOCAL_PART_OCTETS_MAX: Final = 64  # RFC 5321 §4.5.3.1.1
 DOMAIN_OCTETS_MAX: Final = 255  # RFC 5321 §4.5.3.1.2
 REWRITTEN_OCTETS_MAX: Final = 192  # as other forwarders make them; §4.5.3.1 wants no needless limit
 PATH_OCTETS_MAX: Final = 256  # RFC 5321 §4.5.3.1.3, the brackets included
+REMEMBERED_SIGNS_MAX: Final = 320  # longer ones are read again: memory is bounded so
 
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
 _DOT_STRING: Final = re.compile(rf"[{_ATEXT}\x80-\U0010ffff]+(?:\.[{_ATEXT}\x80-\U0010ffff]+)*")
@@ -87,6 +89,10 @@ def parse_mailbox(text: str) -> Mailbox:
     Raises:
         AddressError: If it is not one address, or a part is too long (RFC 5321 §4.5.3.1).
     """
+    return _parse_once(text) if len(text) <= REMEMBERED_SIGNS_MAX else _parse(text)
+
+
+def _parse(text: str) -> Mailbox:
     if not text.isprintable():
         hidden = next(sign for sign in text if not sign.isprintable())
         raise AddressError(f"a control character ({ord(hidden):#04x}) is in the address")
@@ -108,6 +114,9 @@ def parse_mailbox(text: str) -> Mailbox:
     if len(local_part.encode("utf-8", "surrogatepass")) > octets_max:
         raise AddressError(f"the part before @ is longer than {octets_max} octets")
     return Mailbox(local_part, parse_domain(rest[1:]))
+
+
+_parse_once = lru_cache(maxsize=4096)(_parse)  # the same few hundred people write all day
 
 
 def parse_domain(text: str) -> str:

@@ -10,11 +10,13 @@ import binascii
 import quopri
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 from posthouse.mail.address import AddressError, Mailbox, domain_for_people, parse_mailbox
 
 VALUE_OCTETS_MAX: Final = 65_536
+REMEMBERED_OCTETS_MAX: Final = 256  # longer values are read again: memory is bounded so
 ADDRESSES_MAX: Final = 1_000
 COMMENT_DEPTH_MAX: Final = 8
 
@@ -47,6 +49,10 @@ def mailboxes_in(value: bytes) -> tuple[Mailbox, ...] | None:
     """
     if len(value) > VALUE_OCTETS_MAX:
         return None
+    return _read_once(value) if len(value) <= REMEMBERED_OCTETS_MAX else _read(value)
+
+
+def _read(value: bytes) -> tuple[Mailbox, ...] | None:
     try:
         text = value.decode("utf-8")
         if _CONTROL.search(text) or _looks_alike(text) or _hides_in_encoded_words(text):
@@ -54,6 +60,9 @@ def mailboxes_in(value: bytes) -> tuple[Mailbox, ...] | None:
         return _address_list(_tokens(text))
     except (UnicodeDecodeError, AddressError, _UnclearError):
         return None
+
+
+_read_once = lru_cache(maxsize=1024)(_read)  # a message is asked for its From more than once
 
 
 def _tokens(text: str) -> list[_Token]:
