@@ -35,6 +35,8 @@ class Host(Struct, frozen=True):
         preference: The lower is tried first; those of one preference share the load.
         tls_from_start: TLS comes before the greeting.
         lmtp: It speaks LMTP.
+        secure: DNSSEC vouches for its being the host, and for its addresses.
+        canonical: Name that `name` is an alias of; "" if it is none.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Host(Struct, frozen=True):
     preference: int = 0
     tls_from_start: bool = False
     lmtp: bool = False
+    secure: bool = False
+    canonical: str = ""
 
     def __str__(self) -> str:
         return f"{self.name} [{self.address}]" if self.address else self.name
@@ -112,7 +116,14 @@ class HostFinder:
         match found:
             case exchangers.Exchangers(hosts=hosts):
                 every = (
-                    Host(it.host, address, port, it.preference)
+                    Host(
+                        it.host,
+                        address,
+                        port,
+                        it.preference,
+                        secure=it.secure,
+                        canonical=it.canonical,
+                    )
                     for it in hosts
                     for address in it.addresses
                 )
@@ -147,9 +158,16 @@ class HostFinder:
         return tuple(hosts)[:TRIED_MAX] if hosts else troubles[0]
 
     async def _smart_host(self, via: SmartHost) -> Hosts:
-        def host(address: Address | None) -> Host:
-            secure, lmtp = via.tls_from_start, via.lmtp
-            return Host(via.host, address, via.port, tls_from_start=secure, lmtp=lmtp)
+        def host(address: Address | None, *, secure: bool = False, canonical: str = "") -> Host:
+            return Host(
+                via.host,
+                address,
+                via.port,
+                tls_from_start=via.tls_from_start,
+                lmtp=via.lmtp,
+                secure=secure,
+                canonical=canonical,
+            )
 
         if not via.port:
             return (host(None),)
@@ -158,8 +176,10 @@ class HostFinder:
         except ValueError:
             pass
         match await self._resolver.addresses(via.host):
-            case Answer(values=values):
-                return tuple(map(host, values))[:TRIED_MAX]
+            case Answer(values=values, name=name, authentic=secure):
+                canonical = name if name != via.host else ""
+                those = values[:TRIED_MAX]
+                return tuple(host(it, secure=secure, canonical=canonical) for it in those)
             case NoSuchName() | NoData():
                 # A mistake in our own configuration is no reason to return people's mail.
                 return _unknown("4.4.4", f"the smart host {via.host} has no address in DNS")

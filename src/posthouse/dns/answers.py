@@ -28,6 +28,25 @@ class ServicePlace(Struct, frozen=True, order=True):
     port: int
 
 
+class TlsaRecord(Struct, frozen=True, order=True):
+    """One TLSA record (RFC 6698 §2.1): what the certificate of a service is or comes from.
+
+    Attributes:
+        usage: 2: an authority above the service's certificate; 3: that certificate itself.
+        selector: 0: the whole certificate counts; 1: its public key.
+        matching: 0: `data` is the thing itself; 1: its SHA-256; 2: its SHA-512.
+        data: Octets to compare with.
+    """
+
+    usage: int
+    selector: int
+    matching: int
+    data: bytes
+
+    def __str__(self) -> str:
+        return f"{self.usage} {self.selector} {self.matching} {self.data.hex()}"
+
+
 class Answer(Struct, Generic[Value], frozen=True):
     """Records were found.
 
@@ -35,7 +54,7 @@ class Answer(Struct, Generic[Value], frozen=True):
         values: At least one; at most `resolver.RECORDS_MAX`.
         name: Where they stand after all CNAMEs, lower-case, without a trailing dot.
         ttl: Seconds that the answer may be remembered from the moment it was fetched.
-        authentic: The server said it had checked DNSSEC (AD); worth what the way there is worth.
+        authentic: A server that is believed said it had checked DNSSEC (AD, RFC 6840 §5.8).
         complete: False if one address family was found and the other failed temporarily.
     """
 
@@ -72,3 +91,4 @@ MailExchangerResult: TypeAlias = Answer[MailExchanger] | Negative
 AddressResult: TypeAlias = Answer[Address] | Negative
 TextResult: TypeAlias = Answer[str] | Negative
 ServiceResult: TypeAlias = Answer[ServicePlace] | Negative
+TlsaResult: TypeAlias = Answer[TlsaRecord] | Negative

@@ -21,11 +21,21 @@ HOSTS_MAX: Final = 20  # the best of a longer list; the others are never reached
 
 
 class Exchanger(Struct, frozen=True):
-    """A host that takes the domain's mail, with its addresses in the order to try them."""
+    """A host that takes the domain's mail.
+
+    Attributes:
+        host: Its name.
+        preference: The lower is tried first.
+        addresses: In the order to try them.
+        secure: That it is this host, and its addresses, were checked by DNSSEC (RFC 7672 §2.2).
+        canonical: What `host` is an alias of; "" if it is none.
+    """
 
     host: str
     preference: int
     addresses: tuple[Address, ...]
+    secure: bool = False
+    canonical: str = ""
 
 
 class Exchangers(Struct, frozen=True):
@@ -114,7 +124,8 @@ async def find(
             )
         case NoData():
             alone = [MailExchanger(0, domain)]
-            found = await _addressed(resolver, domain, alone, shuffle, ourselves, authentic=False)
+            # Where the addresses are checked, that there is no MX record was checked too.
+            found = await _addressed(resolver, domain, alone, shuffle, ourselves, authentic=True)
             if isinstance(found, Exchangers):
                 return Exchangers(found.hosts, implicit=True)
             return found
@@ -150,7 +161,7 @@ async def _addressed(
     kept = _better_than(list(found), own)
     if kept:
         return Exchangers(
-            tuple(Exchanger(it.host, it.preference, found[it].values) for it in kept),
+            tuple(_exchanger(it, found[it], authentic=authentic) for it in kept),
             authentic=authentic and all(found[it].authentic for it in kept),
         )
     failures = [answer for answer in answers if isinstance(answer, TemporaryFailure)]
@@ -159,6 +170,16 @@ async def _addressed(
     if own:
         return LoopsBack(domain, own[0].host)
     return NoExchanger(domain, _no_address(domain, records))
+
+
+def _exchanger(record: MailExchanger, found: Answer[Address], *, authentic: bool) -> Exchanger:
+    return Exchanger(
+        record.host,
+        record.preference,
+        found.values,
+        secure=authentic and found.authentic,
+        canonical=found.name if found.name != record.host else "",
+    )
 
 
 def _better_than(records: list[MailExchanger], own: list[MailExchanger]) -> list[MailExchanger]:

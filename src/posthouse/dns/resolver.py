@@ -16,6 +16,7 @@ import dns.reversename
 import dns.rrset
 from dns.rdtypes.ANY.MX import MX
 from dns.rdtypes.ANY.PTR import PTR
+from dns.rdtypes.ANY.TLSA import TLSA
 from dns.rdtypes.ANY.TXT import TXT
 from dns.rdtypes.IN.A import A
 from dns.rdtypes.IN.AAAA import AAAA
@@ -34,6 +35,8 @@ from posthouse.dns.answers import (
     ServiceResult,
     TemporaryFailure,
     TextResult,
+    TlsaRecord,
+    TlsaResult,
 )
 from posthouse.dns.cache import SingleFlight, TtlCache
 from posthouse.dns.servers import NoAnswerError, ServerAddress, Servers
@@ -71,9 +74,14 @@ class Resolver:
         *,
         bounds: Bounds = Bounds(),  # noqa: B008 - frozen
         clock: Callable[[], float] = time.monotonic,
+        trust_ad: bool = False,
     ) -> None:
-        """Ask `servers` in turn; one question costs at most `timeout` seconds in all."""
-        self._servers = Servers(servers, timeout)
+        """Ask `servers` in turn; one question costs at most `timeout` seconds in all.
+
+        `trust_ad`: their word that DNSSEC was checked is believed; that of a server on a loopback
+        address always is (RFC 7672 §2.1).
+        """
+        self._servers = Servers(servers, timeout, trust_ad=trust_ad)
         self._bounds = bounds
         self._cache: TtlCache[Key, Records] = TtlCache(bounds.entries_max, clock)
         self._flights: SingleFlight[Key, Records] = SingleFlight()
@@ -139,6 +147,18 @@ class Resolver:
             if isinstance(record, SRV)
         )
         return _with_values(found, places)
+
+    async def tlsa(self, name: str) -> TlsaResult:
+        """Return the TLSA records of a name such as ``_25._tcp.mx.example.com``."""
+        found = await self._records(name, dns.rdatatype.TLSA)
+        if not isinstance(found, Answer):
+            return found
+        records = [
+            TlsaRecord(it.usage, it.selector, it.mtype, bytes(it.cert))
+            for it in found.values
+            if isinstance(it, TLSA)
+        ]
+        return _with_values(found, records)
 
     def forget(self) -> None:
         """Forget all that is remembered."""

@@ -27,6 +27,11 @@ class ServerAddress(Struct, frozen=True):
     host: str
     port: int = 53
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it runs on this machine: nobody can change its answers on the way."""
+        return ip_address(self.host.partition("%")[0]).is_loopback
+
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
@@ -77,8 +82,14 @@ def system_servers(path: Path = Path("/etc/resolv.conf")) -> tuple[ServerAddress
 class Servers:
     """Name servers that are asked in turn."""
 
-    def __init__(self, servers: Sequence[ServerAddress], timeout: float) -> None:
-        """Ask `servers`; one question costs at most `timeout` seconds in all."""
+    def __init__(
+        self, servers: Sequence[ServerAddress], timeout: float, *, trust_ad: bool = False
+    ) -> None:
+        """Ask `servers`; one question costs at most `timeout` seconds in all.
+
+        `trust_ad`: see `resolver.Resolver`.
+        """
+        self._trust_ad = trust_ad
         assert servers, "at least one name server"
         self._servers = tuple(servers)
         self._timeout = timeout
@@ -123,6 +134,8 @@ class Servers:
                 return None
             rcode = answer.rcode()
             if rcode in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN} and not _is_referral(answer):
+                if not (self._trust_ad or server.is_here):
+                    answer.flags &= ~dns.flags.AD  # anybody on the way could have set it
                 return answer
             troubles[str(server)] = (
                 dns.rcode.to_text(rcode) if rcode else "it does not look names up for us"

@@ -18,16 +18,29 @@ WAIT_SECONDS: Final = 5.0
 
 
 class Zones:
-    """Records by (name, type); may be changed while the server answers."""
+    """Records by (name, type); may be changed while the server answers.
+
+    Attributes:
+        authentic: Names whose answers say that DNSSEC was checked, as by a resolver that did.
+    """
 
     def __init__(self) -> None:
         self._records: dict[tuple[str, str], list[str]] = {}
+        self._failing: set[tuple[str, str]] = set()
+        self.authentic: set[str] = set()
         self._lock = threading.Lock()
 
     def put(self, name: str, kind: str, *values: str) -> None:
         """Set the records of a name; no value takes them away."""
         with self._lock:
-            self._records[name.lower().rstrip("."), kind] = list(values)
+            key = (name.lower().rstrip("."), kind)
+            self._records[key] = list(values)
+            self._failing.discard(key)
+
+    def fail(self, name: str, kind: str) -> None:
+        """Answer this question with SERVFAIL from now on, until `put` gives it records."""
+        with self._lock:
+            self._failing.add((name.lower().rstrip("."), kind))
 
     def answer(self, octets: bytes) -> bytes | None:
         """Return the answer to one query, or None for what is no query."""
@@ -45,8 +58,13 @@ class Zones:
         kind = dns.rdatatype.to_text(asked.rdtype)
         with self._lock:
             values = self._records.get((name, kind), [])
+            failing = (name, kind) in self._failing
             known = any(owner == name and it for (owner, _), it in self._records.items())
-        if values:
+        if name in self.authentic:
+            response.flags |= dns.flags.AD
+        if failing:
+            response.set_rcode(dns.rcode.SERVFAIL)
+        elif values:
             response.answer.append(
                 dns.rrset.from_text_list(asked.name, TTL_SECONDS, "IN", kind, values)
             )
