@@ -101,11 +101,19 @@ class AccountStoreConformance:
         assert store.find("ann@example.com") is not None
         assert store.is_valid(credential.id)
 
+    def test_a_person_chooses_a_language(self, store: AccountStore) -> None:
+        store.add(ANN, "hash")
+        assert store.language("ann@example.com") == ""
+        store.set_language("ann", "zh_Hans")
+        assert store.language("ann@example.com") == "zh_Hans"
+        assert store.language("nobody@example.com") == ""
+
     def test_what_needs_an_account_says_when_there_is_none(self, store: AccountStore) -> None:
         for attempt in (
             lambda: store.remove("ann@example.com"),
             lambda: store.set_password("ann@example.com", "hash"),
             lambda: store.disable("ann@example.com"),
+            lambda: store.set_language("ann@example.com", "en"),
             lambda: store.enable("ann@example.com"),
             lambda: store.add_submission_password("ann@example.com", "phone", "hash"),
             lambda: store.revoke("ann@example.com", "phone"),

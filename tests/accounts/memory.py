@@ -29,6 +29,7 @@ class MemoryAccountStore:
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
         self._records: dict[Mailbox, tuple[bool, datetime]] = {}
+        self._languages: dict[Mailbox, str] = {}
         self._aliases: dict[Mailbox, tuple[Mailbox, ...]] = {}
         self._credentials: dict[int, Credential] = {}
         self._grants: dict[int, Grant] = {}
@@ -67,6 +68,12 @@ class MemoryAccountStore:
     def enable(self, name: str) -> None:
         key = self._known(name)
         self._records[key] = (False, self._records[key][1])
+
+    def set_language(self, name: str, language: str) -> None:
+        self._languages[self._known(name)] = language
+
+    def language(self, name: str) -> str:
+        return next((it for key, it in self._languages.items() if str(key) == name), "")
 
     def list(self) -> tuple[AccountRecord, ...]:
         return tuple(

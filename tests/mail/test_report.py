@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from posthouse.doctor.report_words import Circumstances, tell
 from posthouse.mail.address import Mailbox
 from posthouse.mail.delivery_status import (
     Action,
@@ -18,12 +19,14 @@ from posthouse.mail.delivery_status import (
     read_status,
     write_status,
 )
+from posthouse.mail.message import split_header
 from posthouse.mail.report import (
     RETURNED_HEADER_OCTETS_MAX,
     RETURNED_OCTETS_MAX,
     Report,
     compose,
     read,
+    subject_of,
 )
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -42,9 +45,17 @@ def report(*recipients: RecipientStatus, **more: object) -> Report:
     status = DeliveryStatus("mx.example.com", recipients or (UNKNOWN,), "QQ314159", NOON)
     facts = {
         "status": status, "to": ANN, "author": Mailbox("postmaster", "example.com"),
-        "unique": "7K2M9QXA.r", "now": NOON, "queue_id": "7K2M9QXA",
+        "unique": "7K2M9QXA.r", "now": NOON,
     }  # fmt: skip
     return Report(**{**facts, **more})  # type: ignore[arg-type]
+
+
+def composed(
+    report: Report, original: bytes, language: str = "en", contact: str = "", because: str = ""
+) -> bytes:
+    subject = subject_of(split_header(original))
+    circumstances = Circumstances(subject, "7K2M9QXA", contact, because)
+    return compose(report, tell(report.status, circumstances, language), original)
 
 
 def parsed(octets: bytes) -> EmailMessage:
@@ -65,7 +76,7 @@ def text_of(octets: bytes) -> str:
 
 
 def test_a_report_of_failure_is_what_rfc_3464_asks() -> None:
-    message = parsed(compose(report(), ORIGINAL))
+    message = parsed(composed(report(), ORIGINAL))
     assert message.get_content_type() == "multipart/report"
     assert message.get_param("report-type") == "delivery-status"
     assert message["Subject"] == "Not delivered: your message to bob@example.org"
@@ -79,7 +90,7 @@ def test_a_report_of_failure_is_what_rfc_3464_asks() -> None:
 
 
 def test_the_machine_part_names_recipient_action_status_and_reply() -> None:
-    about_message, about_bob = parts_of(compose(report(), ORIGINAL))[1].iter_parts()
+    about_message, about_bob = parts_of(composed(report(), ORIGINAL))[1].iter_parts()
     assert about_message["Reporting-MTA"] == "dns; mx.example.com"
     assert about_message["Original-Envelope-Id"] == "QQ314159"
     assert about_bob["Final-Recipient"] == "rfc822; bob@example.org"
@@ -90,7 +101,7 @@ def test_the_machine_part_names_recipient_action_status_and_reply() -> None:
 
 
 def test_people_read_what_happened_who_can_fix_it_and_what_to_do_before_any_code() -> None:
-    text = text_of(compose(report(), ORIGINAL))
+    text = text_of(composed(report(), ORIGINAL))
     order = [
         "Subject: Grüße", "To bob@example.org: not delivered",
         "What happened", "example.org has no mailbox of this name",
@@ -119,12 +130,12 @@ def test_people_read_what_happened_who_can_fix_it_and_what_to_do_before_any_code
     ],
 )
 def test_each_kind_of_failure_has_its_own_words(status: str, words: str) -> None:
-    assert words in text_of(compose(report(RecipientStatus(BOB, Action.FAILED, status)), ORIGINAL))
+    assert words in text_of(composed(report(RecipientStatus(BOB, Action.FAILED, status)), ORIGINAL))
 
 
 def test_a_delay_says_that_nothing_is_to_be_done_and_until_when_we_try() -> None:
     delayed = RecipientStatus(BOB, Action.DELAYED, "4.4.1", retry_until=NOON + timedelta(days=5))
-    octets = compose(report(delayed), ORIGINAL)
+    octets = composed(report(delayed), ORIGINAL)
     assert parsed(octets)["Subject"].startswith("Delayed")
     assert "trying until Sat, 9 May 2026" in text_of(octets)
     assert "please do not send it again" in text_of(octets)
@@ -134,15 +145,15 @@ def test_a_delay_says_that_nothing_is_to_be_done_and_until_when_we_try() -> None
 @pytest.mark.parametrize("action", [Action.DELIVERED, Action.RELAYED, Action.EXPANDED])
 def test_success_is_reported_and_never_returns_the_body(action: Action) -> None:
     one = RecipientStatus(BOB, action, "2.1.5")
-    octets = compose(report(one, return_content="FULL"), ORIGINAL)
+    octets = composed(report(one, return_content="FULL"), ORIGINAL)
     assert f"Action: {action}\r\n".encode() in octets
     assert b"Hello Bob" not in octets
 
 
 def test_a_held_message_is_explained_with_who_can_release_it() -> None:
     one = RecipientStatus(BOB, Action.DELAYED, "4.7.0")
-    octets = compose(
-        report(one, held_because="It looks like spam.", contact="help@example.com"), ORIGINAL
+    octets = composed(
+        report(one, held=True), ORIGINAL, "en", "help@example.com", "It looks like spam."
     )
     assert parsed(octets)["Subject"] == "Held: your message to bob@example.org"
     text = text_of(octets)
@@ -152,26 +163,26 @@ def test_a_held_message_is_explained_with_who_can_release_it() -> None:
 
 
 def test_the_whole_message_returns_only_when_asked_for_and_not_too_large() -> None:
-    returned = list(parsed(compose(report(return_content="FULL"), ORIGINAL)).iter_parts())[2]
+    returned = list(parsed(composed(report(return_content="FULL"), ORIGINAL)).iter_parts())[2]
     assert returned.get_content_type() == "message/rfc822"
-    assert b"Hello Bob" in compose(report(return_content="FULL"), ORIGINAL)
+    assert b"Hello Bob" in composed(report(return_content="FULL"), ORIGINAL)
     large = ORIGINAL + b"x\r\n" * (RETURNED_OCTETS_MAX // 3)
-    assert len(compose(report(return_content="FULL"), large)) < 8_000
+    assert len(composed(report(return_content="FULL"), large)) < 8_000
 
 
 def test_a_long_header_is_cut_between_two_fields() -> None:
     long = b"X-Long: a\r\n\tb\r\n" * 4_000 + b"\r\nbody"
-    octets = compose(report(), long)
+    octets = composed(report(), long)
     returned = octets[octets.index(b"X-Long") : octets.rindex(b"\r\n\r\n--")]
     assert len(octets) < RETURNED_HEADER_OCTETS_MAX + 8_000
     assert returned.endswith(b"X-Long: a\r\n\tb")
-    one = compose(report(), b"X: a\r\n" + b"\ty\r\n" * 20_000)
+    one = composed(report(), b"X: a\r\n" + b"\ty\r\n" * 20_000)
     assert one.endswith(b"--\r\n")
 
 
 def test_a_boundary_inside_the_message_does_not_break_the_report() -> None:
     hostile = ORIGINAL + b"--=_7K2M9QXA.r\r\n--=_7K2M9QXA.r--\r\n--=_7K2M9QXA.r_\r\n"
-    message = parsed(compose(report(return_content="FULL"), hostile))
+    message = parsed(composed(report(return_content="FULL"), hostile))
     assert len(list(message.iter_parts())) == 3
 
 
@@ -179,7 +190,7 @@ def test_many_recipients_are_told_in_part_and_listed_in_full() -> None:
     many = [
         RecipientStatus(Mailbox(f"u{n}", "x.example"), Action.FAILED, "5.1.1") for n in range(50)
     ]
-    octets = compose(report(*many), ORIGINAL)
+    octets = composed(report(*many), ORIGINAL)
     assert parsed(octets)["Subject"].endswith("to u0@x.example and 49 more")
     assert "and 30 more recipients" in text_of(octets)
     status = read(octets)
@@ -190,10 +201,10 @@ def test_many_recipients_are_told_in_part_and_listed_in_full() -> None:
 def test_international_addresses_travel_in_both_worlds() -> None:
     one = RecipientStatus(Mailbox("jörg", "xn--bcher-kva.example"), Action.FAILED, "5.6.7")
     original = "From: ann@example.com\r\nSubject: Grüße\r\n\r\nx\r\n".encode()
-    modern = compose(report(one, smtputf8=True, return_content="FULL"), original)
+    modern = composed(report(one, smtputf8=True, return_content="FULL"), original)
     assert b"message/global-delivery-status" in modern
     assert b"message/global\r\n" in modern
-    plain = compose(report(one), b"From: ann@example.com\r\n\r\nx\r\n")
+    plain = composed(report(one), b"From: ann@example.com\r\n\r\nx\r\n")
     assert plain.isascii()
     assert b"utf-8; j\\x{F6}rg@xn--bcher-kva.example" in plain
     for octets in (modern, plain):
@@ -204,7 +215,7 @@ def test_international_addresses_travel_in_both_worlds() -> None:
 
 def test_nothing_of_the_original_can_add_a_header_or_a_line() -> None:
     original = b"Subject: =?utf-8?q?a=0D=0ABcc=3A_x?=\r\nMessage-ID: <a>\x1b[31m\r\n\r\nx\r\n"
-    octets = compose(report(), original)
+    octets = composed(report(), original)
     message = parsed(octets)
     assert message["Bcc"] is None
     assert message["In-Reply-To"] is None
@@ -237,13 +248,13 @@ def test_a_status_with_a_broken_field_is_not_read(old: bytes, new: bytes) -> Non
 
 
 def test_a_report_with_a_status_that_cannot_be_read_is_none() -> None:
-    good = compose(report(), ORIGINAL)
+    good = composed(report(), ORIGINAL)
     assert read(good) is not None
     assert read(good.replace(b"Action: failed", b"Action: eaten")) is None
 
 
 def test_a_status_part_that_is_encoded_is_still_read_or_none() -> None:
-    whole = compose(report(), ORIGINAL)
+    whole = composed(report(), ORIGINAL)
     for name in (b"base64", b"x-none"):
         head = b"Content-Type: message/delivery-status\r\nContent-Transfer-Encoding: " + name
         read(whole.replace(b"Content-Type: message/delivery-status", head))
@@ -293,11 +304,22 @@ def test_what_is_composed_is_read_back(
     them: list[RecipientStatus], envelope_id: str, arrived: datetime | None, utf8: bool
 ) -> None:
     status = DeliveryStatus("mx.example.com", tuple(them), envelope_id, arrived)
-    assert read(compose(report(status=status, smtputf8=utf8), ORIGINAL)) == status
+    assert read(composed(report(status=status, smtputf8=utf8), ORIGINAL)) == status
 
 
 @given(st.binary(max_size=300))
 def test_any_octets_are_read_or_not_but_never_raise(octets: bytes) -> None:
     read(octets)
     read(b"Content-Type: multipart/report; boundary=b\r\n\r\n--b\r\n" + octets + b"\r\n--b--\r\n")
-    compose(report(return_content="FULL"), octets)
+    composed(report(return_content="FULL"), octets)
+
+
+def test_a_report_in_chinese_is_read_by_any_program() -> None:
+    octets = composed(report(), ORIGINAL, "zh_Hans")
+    assert octets.isascii()
+    assert max(map(len, octets.split(b"\r\n"))) < 200
+    message = parsed(octets)
+    assert message["Subject"] == "未送达：您发给 bob@example.org 的邮件"  # noqa: RUF001 - Chinese
+    part = parts_of(octets)[0]
+    assert part["Content-Language"] == "zh-Hans"
+    assert "谁能解决" in part.get_content()

@@ -58,9 +58,14 @@ CREATE TABLE keys (
 INSERT INTO keys VALUES ('salts', lower(hex(randomblob(32))));
 """
 
+# In which language a person reads reports.
+_THIRD: Final = """
+ALTER TABLE accounts ADD COLUMN language TEXT NOT NULL DEFAULT '';
+"""
+
 ACCOUNTS: Final = Kind(
     application_id=0x50486163,  # "PHac"
-    upgrades=(_FIRST, _SECOND),
+    upgrades=(_FIRST, _SECOND, _THIRD),
     wal=False,
     remedy="restore it from a backup (accounts, aliases and passwords are in it)",
 )

@@ -116,6 +116,23 @@ class SqliteAccountStore:
             key = _known(connection, name)
             connection.execute("UPDATE accounts SET disabled = 0 WHERE name = ?", (key,))
 
+    def set_language(self, name: str, language: str) -> None:
+        """Choose in which language the person reads reports."""
+        with self._file.write() as connection:
+            key = _known(connection, name)
+            connection.execute("UPDATE accounts SET language = ? WHERE name = ?", (language, key))
+
+    def language(self, name: str) -> str:
+        """Return it; "" if none was chosen or there is no such account."""
+
+        def read(connection: sqlite3.Connection) -> str:
+            row = connection.execute(
+                "SELECT language FROM accounts WHERE name = ?", (name,)
+            ).fetchone()
+            return row[0] if row else ""
+
+        return self._file.read(("language", name), read)
+
     def list(self) -> tuple[AccountRecord, ...]:
         """Return all accounts by name."""
         return self._file.read("list", self._list)

@@ -192,6 +192,14 @@ class AccountStore(Protocol):
         """Open it again."""
         ...
 
+    def set_language(self, name: str, language: str) -> None:
+        """Choose in which language the person reads reports; "" lets each message decide."""
+        ...
+
+    def language(self, name: str) -> str:
+        """Return it, by the account's full name; "" if none was chosen or there is no account."""
+        ...
+
     def list(self) -> tuple[AccountRecord, ...]:
         """Return all accounts by name."""
         ...

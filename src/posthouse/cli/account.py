@@ -15,6 +15,7 @@ from posthouse.cli.exits import Exit, Failure
 from posthouse.cli.installation import Installation, current_options, open_installation
 from posthouse.cli.main import shared_options
 from posthouse.cli.output import document, note, say, table
+from posthouse.doctor.translation import LANGUAGES
 from posthouse.mail.address import AddressError, Mailbox, parse_mailbox
 
 PASSWORD_CHARACTERS_MIN = 8
@@ -115,6 +116,17 @@ def enable(address: str) -> None:
     with open_installation(current_options()).accounts() as store:
         store.enable(_mailbox_text(address))
     _tell(f"{address} is open")
+
+
+@account.command()
+@click.argument("address")
+@click.argument("language", type=click.Choice([*LANGUAGES, "default"]))
+@shared_options
+def language(address: str, language: str) -> None:
+    """Choose the LANGUAGE of reports to ADDRESS; default: each message's own, or the site's."""
+    with open_installation(current_options()).accounts() as store:
+        store.set_language(_mailbox_text(address), "" if language == "default" else language)
+    _tell(f"reports to {address} are in {language}")
 
 
 @account.group("app-password")

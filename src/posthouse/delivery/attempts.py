@@ -9,11 +9,12 @@ from msgspec import Struct
 
 from posthouse.delivery.bounce import Reporter, Settlement
 from posthouse.delivery.content import Content
+from posthouse.delivery.gathering import Gathering
 from posthouse.delivery.outcomes import Deferred, Expanded, Failed, Outcome
 from posthouse.delivery.outcomes import Delivered as Done
 from posthouse.delivery.retry import SPREAD_MAX, Patience
 from posthouse.delivery.routes import Capture, LocalMailboxes, Route
-from posthouse.delivery.tally import Ended, tally
+from posthouse.delivery.tally import Ended, Tally, tally
 from posthouse.spool.records import Again, StorageError, Work
 from posthouse.spool.spool import Spool
 from posthouse.telemetry import events
@@ -72,6 +73,20 @@ class Attempts:
         self._now = now
         self._uniform = uniform
         self._log = log
+        self._gathering = Gathering(self._settle)
+
+    def expect(self, work: Work) -> None:
+        """A work was taken from the spool: `run`, `settle` or `give_back` follows."""
+        self._gathering.expect(work.id)
+
+    def give_back(self, work: Work) -> None:
+        """A work was not tried; the spool gives it again."""
+        self._spool.give_back(work)
+        self._gathering.give_back(work.id)
+
+    async def end(self) -> None:
+        """Settle what still waits for others of its message."""
+        await self._gathering.end_all()
 
     async def run(self, route: Route, work: Work) -> list[Outcome]:
         """Try once, settle, and return the outcomes."""
@@ -97,6 +112,10 @@ class Attempts:
         content = content or Content(self._spool, work.id, work.octets)
         spread = self._uniform(-SPREAD_MAX, SPREAD_MAX)
         ended = tally(work, outcomes, self._now(), self._patience, spread=spread)
+        await self._gathering.end(ended, content)
+
+    async def _settle(self, ended: Tally, content: Content) -> None:
+        work = ended.work
         if content.is_small:
             settlement = self._reporter.settlement(ended, content)
         else:

@@ -13,16 +13,20 @@ from typing import Final, Protocol
 from msgspec import Struct, structs
 
 from posthouse.delivery.forwarding import Rewrite, unchanged
+from posthouse.delivery.languages import SenderLanguages
 from posthouse.delivery.outcomes import Deferred, Failed, report_action
 from posthouse.delivery.retry import Patience
 from posthouse.delivery.tally import Ended, Tally
+from posthouse.doctor.report_words import Circumstances, tell
 from posthouse.mail.address import NULL, Mailbox
 from posthouse.mail.delivery_status import DeliveryStatus, RecipientStatus, one_line
 from posthouse.mail.envelope import Envelope, Notify, Recipient
-from posthouse.mail.report import RETURNED_OCTETS_MAX, Report, compose
+from posthouse.mail.message import split_header
+from posthouse.mail.report import RETURNED_OCTETS_MAX, Report, Words, compose, subject_of
 from posthouse.spool.records import Offspring
 
 NOBODY_TO_TELL: Final = "failed, and there is nobody to report it to"
+IN_ENGLISH: Final = SenderLanguages(lambda _: "")
 _XTEXT: Final = re.compile(r"\+([0-9A-F]{2})")
 
 
@@ -90,8 +94,18 @@ class Reporter:
         patience: Patience,
         new_id: Callable[[], str],
         rewrite: Rewrite = unchanged,
+        languages: SenderLanguages = IN_ENGLISH,
     ) -> None:
-        """Take what is needed; `rewrite` gives the reverse-path of copies for foreign addresses."""
+        """Take what is needed.
+
+        Args:
+            site: Who we are.
+            patience: How long we try.
+            new_id: Makes ids of messages.
+            rewrite: Gives the reverse-path of copies for foreign addresses.
+            languages: Tells how to speak to a sender.
+        """
+        self._languages = languages
         self._rewrite = rewrite
         self._site = site
         self._patience = patience
@@ -176,13 +190,23 @@ class Reporter:
             author=self._site.author,
             unique=new_id,
             now=about.now,
-            queue_id=about.queue_id,
             return_content="HDRS" if large else envelope.return_content or _returned(envelope),
             smtputf8=envelope.smtputf8,
-            contact=self._site.contact,
         )
-        octets = compose(report, about.content.head() if large else about.content.whole())
+        original = about.content.head() if large else about.content.whole()
+        octets = compose(report, self._words(status, about, original), original)
         return Offspring(new_id, _report_envelope(to, octets, about), octets)
+
+    def _words(self, status: DeliveryStatus, about: "_About", original: bytes) -> Words:
+        """What the report says to its reader; a postmaster reads the site's own language."""
+        header = split_header(original)
+        mine = about.postmaster is not None
+        language = self._languages.default if mine else self._languages.of(about.envelope, header)
+        return tell(
+            status,
+            Circumstances(subject_of(header), about.queue_id, self._site.contact),
+            language,
+        )
 
     def _copies(self, tally: Tally, content: Readable) -> list[Offspring]:
         """Copies for foreign addresses behind an alias, marked against loops."""

@@ -101,6 +101,7 @@ class Dispatcher:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        await self._attempts.end()
 
     # ---------------------------------------------------------------- inside
 
@@ -118,6 +119,8 @@ class Dispatcher:
 
     async def _round(self) -> None:
         look = await self._look()
+        for work in look.works:
+            self._attempts.expect(work)
         self._taken.extend(look.works)
         while self._taken:
             work = self._taken.popleft()
@@ -263,7 +266,7 @@ class Dispatcher:
 
     def _give_back(self, works: list[Work]) -> None:
         for work in works:
-            self._spool.give_back(work)
+            self._attempts.give_back(work)
 
 
 def _not_tried(trouble: Deferred) -> Deferred:

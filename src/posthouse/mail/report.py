@@ -8,7 +8,7 @@ import quopri
 from contextlib import suppress
 from datetime import datetime
 from email import errors, message_from_bytes
-from email.header import decode_header, make_header
+from email.header import Header, decode_header, make_header
 from email.message import Message
 from typing import Final
 
@@ -23,12 +23,25 @@ from posthouse.mail.delivery_status import (
     write_status,
 )
 from posthouse.mail.message import HeaderSection, date_field, message_id_field, split_header
-from posthouse.mail.report_texts import Circumstances, human_part, subject_line
 
 RETURNED_OCTETS_MAX: Final = 1_048_576
 """A message above this size is never returned whole: its header is."""
 RETURNED_HEADER_OCTETS_MAX: Final = 32_768
 _STATUS_TYPES: Final = ("message/delivery-status", "message/global-delivery-status")
+
+
+class Words(Struct, frozen=True):
+    """What a report says to people.
+
+    Attributes:
+        subject: One line.
+        text: Lines that end in LF.
+        language: Tag of RFC 5646.
+    """
+
+    subject: str
+    text: str
+    language: str = "en"
 
 
 class Report(Struct, frozen=True):
@@ -40,11 +53,9 @@ class Report(Struct, frozen=True):
         author: Our address in From; replies go to people there.
         unique: Part of Message-ID and boundary; never used twice.
         now: Carries a zone.
-        queue_id: Our id for the message.
         return_content: ``FULL`` or ``HDRS`` (RET, RFC 3461 §4.3); FULL counts for failures only.
         smtputf8: The report may go out under SMTPUTF8 (RFC 6533).
-        contact: How people reach this site's administrators.
-        held_because: Why the message is held; makes this a notice about held mail.
+        held: This is a notice about held mail.
     """
 
     status: DeliveryStatus
@@ -52,21 +63,19 @@ class Report(Struct, frozen=True):
     author: Mailbox
     unique: str
     now: datetime
-    queue_id: str
     return_content: str = "HDRS"
     smtputf8: bool = False
-    contact: str = ""
-    held_because: str = ""
+    held: bool = False
 
 
-def compose(report: Report, original: bytes) -> bytes:
+def compose(report: Report, words: Words, original: bytes) -> bytes:
     """Return the report as a message. `original` is the message, or the head of it.
 
     The caller spools it with the null reverse-path; as 8BITMIME if it is not ASCII.
     """
     header = split_header(original)
     parts = [
-        _text_part(report, header),
+        _text_part(words),
         _status_part(report),
         _returned_part(report, original, header),
     ]
@@ -75,7 +84,9 @@ def compose(report: Report, original: bytes) -> bytes:
         boundary += "_"
     mark = f"--{boundary}".encode()
     body = b"".join(mark + b"\r\n" + part for part in parts)
-    return _header(report, boundary, header, body) + b"\r\n" + body + mark + b"--\r\n"
+    return (
+        _header(report, words.subject, boundary, header, body) + b"\r\n" + body + mark + b"--\r\n"
+    )
 
 
 def read(octets: bytes) -> DeliveryStatus | None:
@@ -92,12 +103,14 @@ def read(octets: bytes) -> DeliveryStatus | None:
     return None
 
 
-def _header(report: Report, boundary: str, original: HeaderSection, body: bytes) -> bytes:
+def _header(
+    report: Report, subject: str, boundary: str, original: HeaderSection, body: bytes
+) -> bytes:
     kind = "8bit" if not body.isascii() else "7bit"
     lines = [
         f"From: Mail delivery <{report.author}>",
         f"To: <{report.to}>",
-        f"Subject: {subject_line(report.status, held=bool(report.held_because))}",
+        f"Subject: {_encoded(subject)}",
         "Auto-Submitted: auto-replied",
         "MIME-Version: 1.0",
         "Content-Type: multipart/report; report-type=delivery-status;",
@@ -119,17 +132,22 @@ def _message_id(original: HeaderSection) -> str:
     return ""
 
 
-def _text_part(report: Report, header: HeaderSection) -> bytes:
-    circumstances = Circumstances(
-        _subject(header), report.queue_id, report.contact, report.held_because
-    )
-    text = human_part(report.status, circumstances)
+def _encoded(subject: str) -> str:
+    """A subject as it stands in a header (RFC 2047)."""
+    return subject if subject.isascii() else Header(subject, "utf-8").encode(linesep="\r\n")
+
+
+def _text_part(words: Words) -> bytes:
+    text = words.text
     if text.isascii():
         kind, octets = "us-ascii\r\nContent-Transfer-Encoding: 7bit", text.encode()
     else:
         kind = "utf-8\r\nContent-Transfer-Encoding: quoted-printable"
         octets = quopri.encodestring(text.encode())
-    head = f"Content-Description: Notification\r\nContent-Type: text/plain; charset={kind}\r\n\r\n"
+    head = (
+        f"Content-Description: Notification\r\nContent-Language: {words.language}\r\n"
+        f"Content-Type: text/plain; charset={kind}\r\n\r\n"
+    )
     return head.encode() + octets.replace(b"\n", b"\r\n") + b"\r\n"
 
 
@@ -144,7 +162,7 @@ def _returned_part(report: Report, original: bytes, header: HeaderSection) -> by
     failed = any(one.action is Action.FAILED for one in report.status.recipients)
     whole = (
         failed
-        and not report.held_because
+        and not report.held
         and report.return_content == "FULL"
         and len(original) <= RETURNED_OCTETS_MAX
     )
@@ -175,7 +193,7 @@ def _encoding_of(octets: bytes) -> bytes:
     return b"" if octets.isascii() else b"Content-Transfer-Encoding: 8bit\r\n"
 
 
-def _subject(header: HeaderSection) -> str:
+def subject_of(header: HeaderSection) -> str:
     """The original's subject as people read it: one line, whatever its encoding."""
     for value in header.fields("Subject"):
         text = value.decode("utf-8", "replace")

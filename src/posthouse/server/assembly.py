@@ -126,6 +126,7 @@ class Server:
         rules, tls = self._compile(self.loaded), self.certificates.context
         self.incoming = Incoming(configuration, rules, ground, self.watched, tls)
         self.incoming.smtp.returns = self._office.returns
+        self.incoming.speak(self._office.languages.of)
         self.dispatcher, self._carrier = outgoing(configuration, ground, self._office)
 
     @property
@@ -219,7 +220,7 @@ class Server:
         sources_of(configuration, self.base, self.now)  # raises before anything is changed
         self.loaded = loaded
         self.stores.use(configuration)
-        self._office.configuration = configuration
+        self._office.use(configuration)
         self.certificates = certificates
         self.incoming.use(configuration, rules)
         self.incoming.smtp.recorder.shadow = shadow

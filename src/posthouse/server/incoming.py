@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,6 +16,8 @@ from posthouse.config.schema import TlsRule as ConfiguredTlsRule
 from posthouse.delivery.settings import site_of
 from posthouse.dns.lookups import look_up_by
 from posthouse.dns.watched import WatchedNames
+from posthouse.mail.envelope import Envelope
+from posthouse.mail.message import HeaderSection
 from posthouse.mailbox.maildrop import Maildrop, open_maildrop
 from posthouse.policy.facts import Address
 from posthouse.policy.rules import ListenerRule, Rules
@@ -156,6 +159,10 @@ class Incoming:
         sources = sources_of(configuration, self._ground.base, self._ground.now)
         adopt_all(sources, self._ground.stores.accounts)
         return sources
+
+    def speak(self, language_for: Callable[[Envelope, HeaderSection], str]) -> None:
+        """Take what tells in which language a sender is told of held mail."""
+        self._held.language_for = language_for
 
     def _examiner(self, configuration: Configuration) -> Examiner | None:
         return self.examiner if configuration.authentication.incoming == "check" else None

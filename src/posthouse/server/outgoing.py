@@ -5,13 +5,14 @@ from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 
-from posthouse.accounts.store import Resolution
+from posthouse.accounts.store import Resolution, StoreError
 from posthouse.authentication.srs import Rewriter
 from posthouse.config.schema import Configuration
 from posthouse.delivery.attempts import Attempts, Ways
 from posthouse.delivery.bounce import Reporter
 from posthouse.delivery.dispatcher import Dispatcher
 from posthouse.delivery.forwarding import read_secrets, rewriting
+from posthouse.delivery.languages import SenderLanguages
 from posthouse.delivery.local import CaptureDelivery, LocalDelivery
 from posthouse.delivery.next_hosts import HostFinder
 from posthouse.delivery.routes import Routes
@@ -20,6 +21,7 @@ from posthouse.delivery.signing import KeyRing, Post, SigningCarrier
 from posthouse.delivery.signing_keys import SigningKeys
 from posthouse.delivery.transport import Transport, client_contexts
 from posthouse.dns.exchangers import Ourselves
+from posthouse.doctor.translation import language_of
 from posthouse.mail.address import Mailbox, ReversePath
 from posthouse.server.ground import Ground
 from posthouse.server.troubles import EXIT_CONFIGURATION, StartError
@@ -38,6 +40,20 @@ class PostOffice:
         self._now = ground.now
         self._secrets = read_srs_secrets(ground.stores.directory / "srs.secrets")
         self.configuration = configuration
+        self.languages = SenderLanguages(self._chosen_language)
+        self.use(configuration)
+
+    def use(self, configuration: Configuration) -> None:
+        """Take another configuration."""
+        self.configuration = configuration
+        wanted = (language_of(it) for it in configuration.refusals.languages)
+        self.languages.default = next(wanted, "en")
+
+    def _chosen_language(self, account: str) -> str:
+        try:
+            return self._accounts.language(account)
+        except StoreError:
+            return ""
 
     @property
     def returns(self) -> Rewriter | None:
@@ -111,7 +127,7 @@ def outgoing(
             capture=CaptureDelivery(ground.stores.directory / "captured", log),
             transport=carrier,
         ),
-        Reporter(site_of(configuration), patience, spool.new_id, office.rewrite),
+        Reporter(site_of(configuration), patience, spool.new_id, office.rewrite, office.languages),
         patience,
         now=ground.now,
         uniform=chance.uniform,

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
+from posthouse.doctor.report_words import Circumstances, tell
 from posthouse.mail.address import NULL, Mailbox
 from posthouse.mail.delivery_status import Action, DeliveryStatus, RecipientStatus
 from posthouse.mail.envelope import Envelope, Notify, Recipient
-from posthouse.mail.report import Report, compose
+from posthouse.mail.message import HeaderSection, split_header
+from posthouse.mail.report import Report, compose, subject_of
 from posthouse.policy.decision import Decision
 from posthouse.policy.reasons import WORDINGS
 from posthouse.spool.records import StorageError
@@ -27,6 +29,7 @@ class HeldNotices:
 
     Attributes:
         contact: How people reach the administrators; a reload may change it.
+        language_for: Tells in which language a sender is told.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class HeldNotices:
         self._hostname = hostname
         self.author = author
         self.contact = contact
+        self.language_for: Callable[[Envelope, HeaderSection], str] = lambda *_: "en"
         self._log = log
         self._now = now
         self._told: OrderedDict[str, datetime] = OrderedDict()
@@ -63,7 +67,12 @@ class HeldNotices:
         if to is None or not envelope.recognised or not self._may_tell(envelope.account or str(to)):
             return
         report_id = self._spool.new_id()
-        octets = compose(self._report(message_id, report_id, to, envelope, case, decision), header)
+        report = self._report(report_id, to, envelope)
+        section = split_header(header)
+        because = f"{WORDINGS[decision.reason].meaning} (reason {decision.reason}, case {case})"
+        told = Circumstances(subject_of(section), message_id, self.contact, because)
+        language = self.language_for(envelope, section)
+        octets = compose(report, tell(report.status, told, language), header)
         intake = self._spool.open_intake()
         intake.write(octets)
         notice = Envelope(
@@ -90,16 +99,7 @@ class HeldNotices:
             self._told.popitem(last=False)
         return True
 
-    def _report(
-        self,
-        message_id: str,
-        report_id: str,
-        to: Mailbox,
-        envelope: Envelope,
-        case: str,
-        decision: Decision,
-    ) -> Report:
-        meaning = WORDINGS[decision.reason].meaning
+    def _report(self, report_id: str, to: Mailbox, envelope: Envelope) -> Report:
         status = DeliveryStatus(
             reporting_host=self._hostname,
             recipients=tuple(
@@ -113,7 +113,5 @@ class HeldNotices:
             author=self.author,
             unique=report_id,
             now=self._now(),
-            queue_id=message_id,
-            contact=self.contact,
-            held_because=f"{meaning} (reason {decision.reason}, case {case})",
+            held=True,
         )
