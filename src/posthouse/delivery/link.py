@@ -3,8 +3,7 @@
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
@@ -78,10 +77,11 @@ class Link:
         for start in range(0, len(octets), WRITE_OCTETS):
             block = octets[start : start + WRITE_OCTETS]
             block = self._encrypted(block)
-            async with _in_words("the connection was lost"):
+            with _InWords("the connection was lost"):
                 self._writer.write(block)
-                async with asyncio.timeout(seconds_each):
-                    await self._writer.drain()
+                if self._writer.transport.get_write_buffer_size():  # else all of it is out
+                    async with asyncio.timeout(seconds_each):
+                        await self._writer.drain()
 
     async def start_tls(self, context: ssl.SSLContext, hostname: str) -> None:
         """Shake hands. The caller sets a time limit.
@@ -152,7 +152,7 @@ class Link:
             raise LinkError(f"the encrypted connection broke: {error}") from error
 
     async def _receive(self) -> bytes:
-        async with _in_words("the connection was lost"):
+        with _InWords("the connection was lost"):
             return await self._reader.read(READ_OCTETS)
 
     async def _flush(self) -> None:
@@ -161,7 +161,7 @@ class Link:
 
     async def _send(self, octets: bytes) -> None:
         if octets:
-            async with _in_words("the connection was lost"):
+            with _InWords("the connection was lost"):
                 self._writer.write(octets)
                 await self._writer.drain()
 
@@ -179,24 +179,35 @@ async def connect(address: Address, port: int, *, source: Address | None, second
         LinkError: If it cannot be made.
     """
     own = (str(source), 0) if source is not None else None
-    async with _in_words("no connection"), asyncio.timeout(seconds):
-        return Link(*await asyncio.open_connection(str(address), port, local_addr=own))
+    with _InWords("no connection"):
+        async with asyncio.timeout(seconds):
+            return Link(*await asyncio.open_connection(str(address), port, local_addr=own))
 
 
 async def connect_unix(path: str, *, seconds: float) -> Link:
     """Return a connection to a Unix socket; as `connect`."""
-    async with _in_words(f"no connection to {path}"), asyncio.timeout(seconds):
-        return Link(*await asyncio.open_unix_connection(path))
+    with _InWords(f"no connection to {path}"):
+        async with asyncio.timeout(seconds):
+            return Link(*await asyncio.open_unix_connection(path))
 
 
-@asynccontextmanager
-async def _in_words(what: str) -> AsyncIterator[None]:
-    try:
-        yield
-    except TimeoutError:
-        raise LinkError(f"{what}: no answer in time") from None
-    except RuntimeError as error:  # how uvloop says that the transport is closed already
-        raise LinkError(f"{what}: it is closed") from error
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error) or "it was cut off"
-        raise LinkError(f"{what}: {reason.lower()}") from error
+class _InWords:
+    """Says in plain words, as `LinkError`, what goes wrong inside; a class: it is used often."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        match error:
+            case TimeoutError():
+                raise LinkError(f"{self._what}: no answer in time") from None
+            case RuntimeError():  # how uvloop says that the transport is closed already
+                raise LinkError(f"{self._what}: it is closed") from error
+            case OSError():
+                reason = os.strerror(error.errno) if error.errno else str(error) or "it was cut off"
+                raise LinkError(f"{self._what}: {reason.lower()}") from error
+            case _:
+                pass

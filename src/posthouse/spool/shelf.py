@@ -5,7 +5,7 @@ are changed in the same transaction as what they count, so they can never disagr
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -16,6 +16,7 @@ from posthouse.spool.identifiers import id_of, number_of
 from posthouse.spool.journeys import REPLY_SIGNS_MAX, accepted_text
 from posthouse.spool.records import Again, Result, Settled
 from posthouse.spool.times import to_number
+from posthouse.telemetry.database import insert_rows
 
 SLICE: Final = 1000
 VACUUM_PAGES: Final = 4000
@@ -130,9 +131,9 @@ class Shelf:
             self.accept(arrival)
         return known is None
 
-    def note_journeys(self, notes: Iterable[tuple[int, int, str]]) -> None:
+    def note_journeys(self, notes: Sequence[tuple[int, int, str]]) -> None:
         """Record what happened to messages that were never here: number, time and text."""
-        self._sql.executemany("INSERT INTO journey (number, at, text) VALUES (?, ?, ?)", notes)
+        insert_rows(self._sql, "journey", ("number", "at", "text"), notes)
 
     def settle(
         self,

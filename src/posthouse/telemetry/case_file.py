@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from posthouse.policy.networks import Network, NetworkError, fold, parse_networks
 from posthouse.telemetry.case import Case, decode, encode, id_as_meant
-from posthouse.telemetry.database import Kind, StoreError, explained, open_for_reading
+from posthouse.telemetry.database import Kind, StoreError, explained, insert_rows, open_for_reading
 from posthouse.telemetry.escaping import escaped
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -158,11 +158,18 @@ class CaseReader:
             raise StoreError(f"{self._path} is damaged ({why}): {CASES.remedy}") from problem
 
 
+_WRITTEN: Final = (
+    *("id", "at", "reason", "client", "account"),
+    *("reverse_path", "forward_path", "message", "header_id", "detail"),
+)
+
+
 def insert(connection: sqlite3.Connection, cases: Iterable[Case]) -> None:
     """Write cases; the caller began a transaction."""
-    connection.executemany(
-        "INSERT INTO cases (id, at, reason, client, account, reverse_path, forward_path, message,"
-        " header_id, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    insert_rows(
+        connection,
+        "cases",
+        _WRITTEN,
         [
             (
                 case.id,

@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
+VALUES_MAX: Final = 900  # in one statement; every SQLite takes 999
 BUSY_SECONDS: Final = 2.0  # how long another process's write may keep us waiting
 
 
@@ -31,6 +32,23 @@ class Kind(Struct, frozen=True):
     upgrades: tuple[str, ...]
     wal: bool
     remedy: str
+
+
+def insert_rows(
+    connection: sqlite3.Connection,
+    table: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+) -> None:
+    """Insert many rows, few statements: between two the interpreter may change threads."""
+    at_once = VALUES_MAX // len(columns)
+    row = f"({', '.join('?' * len(columns))})"
+    begin = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608 - names of ours
+    for start in range(0, len(rows), at_once):
+        some = rows[start : start + at_once]
+        connection.execute(
+            begin + ", ".join([row] * len(some)), [it for each in some for it in each]
+        )
 
 
 def open_for_writing(path: Path, kind: Kind) -> sqlite3.Connection:
