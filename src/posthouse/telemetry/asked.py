@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from ipaddress import ip_address
+from typing import Final
 
 from msgspec import Struct
 
@@ -17,6 +18,10 @@ from posthouse.policy.facts import (
     Usage,
     WatchedName,
 )
+
+# msgspec leaves a default out only where it is this very object.
+NO_USAGE: Final = Usage()
+NO_LOAD: Final = Load()
 
 
 class Asked(Struct, frozen=True, omit_defaults=True):
@@ -34,12 +39,9 @@ class Asked(Struct, frozen=True, omit_defaults=True):
     octets: int = 0
     hops: int = 0
     findings: tuple[Finding, ...] = ()
-    usage: Usage = Usage()
-    load: Load = Load()
+    usage: Usage = NO_USAGE
+    load: Load = NO_LOAD
     taken: frozenset[Mailbox] = frozenset()
-
-
-NOTHING = Asked()
 
 
 class Told(Struct, frozen=True):
@@ -80,8 +82,8 @@ def asked_of(request: Request) -> Asked:
         octets=request.octets,
         hops=request.hops,
         findings=request.findings,
-        usage=request.usage,
-        load=request.load,
+        usage=NO_USAGE if request.usage == NO_USAGE else request.usage,
+        load=NO_LOAD if request.load == NO_LOAD else request.load,
         taken=request.taken,
     )
 
