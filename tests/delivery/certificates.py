@@ -19,7 +19,7 @@ YEAR = timedelta(days=365)
 class Issued:
     """A certificate with its key; it may issue others."""
 
-    def __init__(  # noqa: PLR0913 - all that tests want to get wrong
+    def __init__(
         self,
         name: str,
         issuer: "Issued | None" = None,
@@ -47,7 +47,7 @@ class Issued:
         if critical:
             odd = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"x")
             builder = builder.add_extension(odd, critical=True)
-        self.certificate = builder.sign(issuer.key if issuer else self.key, hashes.SHA256())
+        self.certificate: x509.Certificate = builder.sign(issuer.key if issuer else self.key, hashes.SHA256())
 
     @property
     def der(self) -> bytes:

@@ -194,3 +194,12 @@ def test_it_speaks_with_the_ssl_module() -> None:
     while len(read) < 100_000:
         read += client.read(65536)
     assert read == b"x" * 100_000
+
+
+def test_the_chain_is_there_even_where_nobody_verified_it() -> None:
+    client, server = pair()
+    assert client.peer_chain == ()
+    joined(client, server)
+    assert client.peer_certificate is not None
+    assert client.peer_chain[0] == client.peer_certificate
+    assert server.peer_chain == ()

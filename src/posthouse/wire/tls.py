@@ -8,10 +8,20 @@ import ssl
 from typing import Final
 
 READ_OCTETS: Final = 65536
+_DER: Final = 2  # _ssl.ENCODING_DER
 
 
 class TlsError(Exception):
-    """The peer broke TLS, or the handshake failed; the message is for the log."""
+    """The peer broke TLS, or the handshake failed; the message is for the log.
+
+    Attributes:
+        certificate_code: Why the peer's certificate is not accepted, as OpenSSL counts the reasons
+            (X509_V_ERR); 0 where that is not the trouble.
+    """
+
+    def __init__(self, message: str, certificate_code: int = 0) -> None:
+        super().__init__(message)
+        self.certificate_code = certificate_code
 
 
 class CertifiedContext(ssl.SSLContext):
@@ -120,6 +130,16 @@ class TlsPipe:
         return self._tls.getpeercert(binary_form=True)
 
     @property
+    def peer_chain(self) -> tuple[bytes, ...]:
+        """The certificates that the peer showed, in DER, its own first; nothing verified them."""
+        # Public since Python 3.13; before that, only the object within has it.
+        chain = getattr(self._tls, "get_unverified_chain", None)
+        if chain is not None:
+            return tuple(chain() or ())
+        inner = self._tls._sslobj  # type: ignore[attr-defined] # noqa: SLF001 - no other way
+        return tuple(it.public_bytes(_DER) for it in inner.get_unverified_chain() or ())
+
+    @property
     def bindings(self) -> dict[str, bytes]:
         """What a sign-in can be bound to, by type (RFC 5056), once the handshake is done.
 
@@ -158,4 +178,7 @@ class TlsPipe:
 
 
 def _error(error: ssl.SSLError) -> TlsError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        words = f"{error.reason or 'CERTIFICATE_VERIFY_FAILED'}: {error.verify_message}"
+        return TlsError(words, error.verify_code)
     return TlsError(error.reason or str(error))
