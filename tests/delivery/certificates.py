@@ -47,7 +47,9 @@ class Issued:
         if critical:
             odd = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"x")
             builder = builder.add_extension(odd, critical=True)
-        self.certificate: x509.Certificate = builder.sign(issuer.key if issuer else self.key, hashes.SHA256())
+        self.certificate: x509.Certificate = builder.sign(
+            issuer.key if issuer else self.key, hashes.SHA256()
+        )
 
     @property
     def der(self) -> bytes:
