@@ -10,6 +10,7 @@ from posthouse.config.section import Section, meaning
 from posthouse.config.values import (
     Address,
     FilePath,
+    Flag,
     ListenOn,
     Networks,
     NextHop,
@@ -28,6 +29,20 @@ class Domain(Section):
         NextHop | None,
         meaning("Server that keeps this domain's mail; we check, spool and pass on to it."),
     ] = None
+    recipients_file: Annotated[
+        FilePath | None,
+        meaning(
+            "With deliver_via: file of the addresses there are, one a line, whole or only what is"
+            " before the @; # begins a remark. Others are refused."
+        ),
+    ] = None
+    verify_recipients: Annotated[
+        Flag,
+        meaning(
+            "With deliver_via: ask that server by RCPT whether it takes a recipient, and remember"
+            " the answer. Who is unknown while it is silent is deferred."
+        ),
+    ] = False
 
     @model_validator(mode="after")
     def _names_a_server(self) -> "Domain":
@@ -37,6 +52,13 @@ class Domain(Section):
                 "deliver_via must name a server: the exchanger of this domain is this server",
                 'write deliver_via = "smtp://mx.example.com:25", or leave it out to keep mail here',
                 key="deliver_via",
+            )
+        if (self.recipients_file or self.verify_recipients) and not self.deliver_via:
+            raise fault(
+                "together",
+                "recipients of a domain that is kept here are known already",
+                "leave recipients_file and verify_recipients out, or add deliver_via",
+                key="recipients_file" if self.recipients_file else "verify_recipients",
             )
         if self.deliver_via and self.catch_all:
             raise fault(

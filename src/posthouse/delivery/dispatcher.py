@@ -80,6 +80,11 @@ class Dispatcher:
             with suppress(RuntimeError):  # the loop is closed: nobody is left to be woken
                 self._loop.call_soon_threadsafe(self._wanted.set)
 
+    @property
+    def routes(self) -> Routes:
+        """The routes in force."""
+        return self._routes
+
     def use_routes(self, routes: Routes) -> None:
         """Take other routes for all that begins from now on."""
         self._routes = routes

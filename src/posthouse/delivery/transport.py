@@ -3,6 +3,8 @@
 import asyncio
 import ssl
 from collections import OrderedDict
+from collections.abc import Iterator
+from datetime import datetime
 from itertools import groupby
 from typing import Final
 
@@ -16,10 +18,11 @@ from posthouse.delivery.outcomes import Deferred, Failed, Outcome, Speaker, outc
 from posthouse.delivery.pool import MESSAGES_MAX, Key, SessionPool
 from posthouse.delivery.reaching import reach
 from posthouse.delivery.routes import Exchangers, Route, SmartHost, SmartHosts, TlsWish
-from posthouse.mail.envelope import Notify, Recipient
+from posthouse.mail.address import NULL, Mailbox
+from posthouse.mail.envelope import Envelope, Notify, Recipient
 from posthouse.mail.reply import Reply
 from posthouse.protocol.smtp.outgoing import Outgoing, obstacle
-from posthouse.spool.records import Work
+from posthouse.spool.records import RecipientState, Work
 
 SILENT_HOSTS_MAX: Final = 1000
 SILENT_SECONDS: Final = 300.0
@@ -106,9 +109,11 @@ class Transport:
         A recipient whose session broke off is tried at the next host; one that was answered is
         not, whatever the answer. After the final dot nothing is tried elsewhere in this attempt.
         """
+        return await self._deliver(route, _Attempt(work, content))
+
+    async def _deliver(self, route: Route, attempt: "_Attempt") -> dict[int, Outcome]:
         assert isinstance(route.via, Exchangers | SmartHost | SmartHosts)
-        attempt = _Attempt(work, content)
-        found = await self._hosts.find(route.via, work.destination)
+        found = await self._hosts.find(route.via, attempt.destination)
         if isinstance(found, Deferred | Failed):
             return attempt.all_others(found)
         hosts = sorted(found, key=self._is_silent)
@@ -119,6 +124,16 @@ class Transport:
             if not attempt.open:
                 break
         return attempt.all_others(attempt.trouble)
+
+    async def probe(self, route: Route, mailbox: Mailbox, at: datetime) -> Outcome:
+        """Ask whether a recipient would be taken, without sending anything (null reverse-path)."""
+        envelope = Envelope(NULL, (Recipient(mailbox),), at)
+        state = RecipientState(0, mailbox.domain, "waiting", 0, at)
+        work = Work("", mailbox.domain, envelope, 0, (state,))
+        outcomes = await self._deliver(
+            route, _Attempt(work, Content(_Nothing(), "", 0), probe=True)
+        )
+        return outcomes[0]
 
     async def close(self) -> None:
         """End the sessions that are kept."""
@@ -215,6 +230,14 @@ class Transport:
             self._silent.popitem(last=False)
 
 
+class _Nothing:
+    """The source of no content."""
+
+    def content(self, message_id: str) -> Iterator[bytes]:
+        del message_id
+        return iter(())
+
+
 class _HostFailedError(Exception):
     """A host could not be given mail."""
 
@@ -266,8 +289,10 @@ class _Batch(Struct, frozen=True):
 class _Attempt:
     """One work on its way: what is decided, what is open, and the last trouble."""
 
-    def __init__(self, work: Work, content: Content) -> None:
+    def __init__(self, work: Work, content: Content, *, probe: bool = False) -> None:
         self.content = content
+        self.destination = work.destination
+        self._probe = probe
         self.outcomes: dict[int, Outcome] = {}
         self.trouble: Deferred | Failed = Deferred("4.4.1", "no host could be tried")
         self._work = work
@@ -310,11 +335,12 @@ class _Attempt:
         outgoing = Outgoing(
             reverse_path=envelope.reverse_path,
             recipients=tuple(envelope.recipients[at] for at in places),
-            octets=self.content.octets,
+            octets=None if self._probe else self.content.octets,
             body=envelope.body,
             smtputf8=utf8,
             envelope_id=envelope.envelope_id,
             return_content=envelope.return_content,
+            probe=self._probe,
         )
         if not outgoing.recipients:
             return None

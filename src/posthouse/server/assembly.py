@@ -21,7 +21,7 @@ from posthouse.server.ground import Ground
 from posthouse.server.housekeeping import Chore, Housekeeping, tidy_spool
 from posthouse.server.incoming import SERVED, Incoming
 from posthouse.server.listeners import BoundListener, bind
-from posthouse.server.outgoing import PostOffice, outgoing, read_routes
+from posthouse.server.outgoing import PostOffice, outgoing, read_routes, recipient_rules
 from posthouse.server.shadowing import shadow_of
 from posthouse.server.sources import sources_of
 from posthouse.server.stores import Stores
@@ -127,7 +127,13 @@ class Server:
         self.incoming = Incoming(configuration, rules, ground, self.watched, tls)
         self.incoming.smtp.returns = self._office.returns
         self.incoming.speak(self._office.languages.of)
-        self.dispatcher, self._carrier = outgoing(configuration, ground, self._office)
+        out = outgoing(configuration, ground, self._office)
+        self.dispatcher, self._carrier, self._recipients = (
+            out.dispatcher,
+            out.carrier,
+            out.recipients,
+        )
+        self.incoming.smtp.facts.relayed = self._recipients
 
     @property
     def configuration(self) -> Configuration:
@@ -182,6 +188,7 @@ class Server:
         self.incoming.census.shutting_down = True
         await self._end_sessions(grace)
         await self.dispatcher.stop(min(grace, timedelta(seconds=10)))
+        await self._recipients.close()
         await self._carrier.close()
         await self.incoming.examiner.close()
         await self.watched.stop()
@@ -216,6 +223,7 @@ class Server:
         rules = self._compile(loaded)
         shadow = self._shadow(loaded)
         routes = read_routes(configuration, self.base)
+        recipients = recipient_rules(configuration, self.base)
         certificates = self._certificates(configuration)
         sources_of(configuration, self.base, self.now)  # raises before anything is changed
         self.loaded = loaded
@@ -228,6 +236,7 @@ class Server:
         self._carrier.post = self._office.post
         self.incoming.use_certificate(certificates.context)
         self.dispatcher.use_routes(routes)
+        self._recipients.rules = recipients
         self.watched.watch(watches_of(configuration))
         self.dispatcher.wake()
 

@@ -5,6 +5,8 @@ from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 
+from msgspec import Struct
+
 from posthouse.accounts.store import Resolution, StoreError
 from posthouse.authentication.srs import Rewriter
 from posthouse.config.schema import Configuration
@@ -15,6 +17,8 @@ from posthouse.delivery.forwarding import read_secrets, rewriting
 from posthouse.delivery.languages import SenderLanguages
 from posthouse.delivery.local import CaptureDelivery, LocalDelivery
 from posthouse.delivery.next_hosts import HostFinder
+from posthouse.delivery.outcomes import Outcome
+from posthouse.delivery.relay_recipients import RecipientRules, RelayRecipients, read_recipients
 from posthouse.delivery.routes import Routes
 from posthouse.delivery.settings import manners_of, patience_of, routes_of, site_of, width_of
 from posthouse.delivery.signing import KeyRing, Post, SigningCarrier
@@ -22,7 +26,7 @@ from posthouse.delivery.signing_keys import SigningKeys
 from posthouse.delivery.transport import Transport, client_contexts
 from posthouse.dns.exchangers import Ourselves
 from posthouse.doctor.translation import language_of
-from posthouse.mail.address import Mailbox, ReversePath
+from posthouse.mail.address import AddressError, Mailbox, ReversePath
 from posthouse.server.ground import Ground
 from posthouse.server.troubles import EXIT_CONFIGURATION, StartError
 
@@ -95,10 +99,22 @@ class PostOffice:
         return found if found.known else Resolution(accounts=(str(postmaster.folded),))
 
 
-def outgoing(
-    configuration: Configuration, ground: Ground, office: PostOffice
-) -> tuple[Dispatcher, SigningCarrier]:
-    """Return what delivers, and its connections.
+class Outgoing(Struct, frozen=True, eq=False):
+    """What delivers.
+
+    Attributes:
+        dispatcher: Takes what is due.
+        carrier: Its connections.
+        recipients: Who exists behind domains that are passed on.
+    """
+
+    dispatcher: Dispatcher
+    carrier: SigningCarrier
+    recipients: RelayRecipients
+
+
+def outgoing(configuration: Configuration, ground: Ground, office: PostOffice) -> Outgoing:
+    """Return what delivers.
 
     Raises:
         StartError: If a password file of a smart host cannot be read.
@@ -137,7 +153,30 @@ def outgoing(
     dispatcher = Dispatcher(
         spool, routes, attempts, now=ground.now, log=log, width=width, hosts=hosts
     )
-    return dispatcher, carrier
+
+    async def probe(mailbox: Mailbox) -> Outcome:
+        return await transport.probe(dispatcher.routes.find(mailbox.domain), mailbox, ground.now())
+
+    rules = recipient_rules(configuration, ground.base)
+    return Outgoing(dispatcher, carrier, RelayRecipients(rules, probe, ground.now))
+
+
+def recipient_rules(configuration: Configuration, base: Path) -> RecipientRules:
+    """Return how recipients of domains that are passed on are known.
+
+    Raises:
+        StartError: If a file of them cannot be read.
+    """
+    listed = {}
+    for name, domain in configuration.domains.items():
+        if domain.recipients_file:
+            try:
+                listed[name] = read_recipients(base / domain.recipients_file)
+            except (OSError, UnicodeDecodeError, AddressError) as problem:
+                message = f"the recipients of {name} cannot be read: {problem}"
+                raise StartError(message, EXIT_CONFIGURATION) from None
+    asked = (name for name, domain in configuration.domains.items() if domain.verify_recipients)
+    return RecipientRules(listed, frozenset(asked))
 
 
 def read_srs_secrets(path: Path) -> tuple[bytes, ...]:

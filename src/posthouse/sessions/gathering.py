@@ -3,7 +3,7 @@
 A store that cannot be read never opens a door: what could not be read is a fact as well.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
@@ -57,6 +57,19 @@ class AddressWatch(Protocol):
         """Take note of a recipient that is asked for."""
 
 
+class RelayedRecipients(Protocol):
+    """Who exists behind domains that are only passed on."""
+
+    def exists(self, mailbox: Mailbox, /) -> bool | None:
+        """Whether an address exists; None if nobody could tell."""
+
+    def must_ask(self, mailbox: Mailbox, /) -> bool:
+        """Whether asking its server would tell more."""
+
+    def ask(self, mailbox: Mailbox, done: Callable[[], None], /) -> None:
+        """Ask, and call `done` on the loop."""
+
+
 class SignedIn(Struct, frozen=True):
     """AUTH on a connection, as the session remembers it.
 
@@ -74,7 +87,11 @@ class SignedIn(Struct, frozen=True):
 
 
 class Facts:
-    """Fetches facts from the stores of a server."""
+    """Fetches facts from the stores of a server.
+
+    Attributes:
+        relayed: Knows who exists behind domains that are passed on; None: everybody does.
+    """
 
     def __init__(
         self,
@@ -87,6 +104,7 @@ class Facts:
         self._pop_sign_ins = pop_sign_ins
         self._watched = watched
         self._addresses = addresses
+        self.relayed: RelayedRecipients | None = None
 
     def client(self, known: Client, signed_in: SignedIn | None, at: datetime) -> Client:
         """Return what is known of a client now; `known` brings address, listener, TLS and hello.
@@ -144,8 +162,13 @@ class Facts:
         domain = rules.local_domains.get(mailbox.domain)
         if domain is None:
             return None
-        if domain.relayed or mailbox.local_part.lower() == "postmaster":  # RFC 5321 §4.5.1
+        if mailbox.local_part.lower() == "postmaster":  # RFC 5321 §4.5.1
             return True
+        if domain.relayed:
+            exists = True if self.relayed is None else self.relayed.exists(mailbox)
+            if exists is None:
+                raise StoreError(f"the server of {mailbox.domain} does not tell who exists there")
+            return exists
         return self._accounts.resolve(mailbox, plus_tags=rules.identity.plus_tags).known
 
     def take_note(self, request: Request) -> None:

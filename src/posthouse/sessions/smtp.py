@@ -258,8 +258,12 @@ class SmtpSession(StreamProtocol):
             self._renew_offer()
         return self._counted(reply)
 
-    def _recipient_received(self, event: events.RecipientReceived) -> Reply:
-        return self._counted(self._mail.add_recipient(event))
+    def _recipient_received(self, event: events.RecipientReceived) -> Reply | None:
+        self._waiting = self._mail.asks_first(event, self._recipient_asked)
+        return None if self._waiting else self._counted(self._mail.add_recipient(event))
+
+    def _recipient_asked(self, event: events.RecipientReceived) -> None:
+        self._answer_later(self._counted(self._mail.add_recipient(event)))
 
     def _counted(self, reply: Reply) -> Reply:
         """Count refusals: who asks for one recipient after another is looking for addresses."""

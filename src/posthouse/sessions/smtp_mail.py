@@ -94,6 +94,21 @@ class MailWork:
             self.transaction = Transaction(event, client, decision, at, request.taken)
         return service.recorder.record(decision, request, rules).reply
 
+    def asks_first(
+        self, event: RecipientReceived, then: Callable[[RecipientReceived], None]
+    ) -> bool:
+        """Whether the server behind our relay is asked who exists there; `then` follows."""
+        relayed, transaction = self._service.facts.relayed, self.transaction
+        if relayed is None or not relayed.must_ask(event.forward_path):
+            return False
+
+        def go_on() -> None:
+            if self.transaction is transaction:  # else the client has left meanwhile
+                then(event)
+
+        relayed.ask(event.forward_path, go_on)
+        return True
+
     def add_recipient(self, event: RecipientReceived) -> Reply:
         """Answer RCPT; each recipient is decided by itself."""
         transaction, service = self._open(), self._service

@@ -20,6 +20,7 @@ class Outgoing(Struct, frozen=True):
         envelope_id: ENVID, xtext (RFC 3461).
         return_content: RET: ``FULL``, ``HDRS`` or "".
         requiretls: REQUIRETLS (RFC 8689).
+        probe: Only ask whether the recipients would be taken: no content follows.
     """
 
     reverse_path: ReversePath
@@ -30,6 +31,7 @@ class Outgoing(Struct, frozen=True):
     envelope_id: str = ""
     return_content: str = ""
     requiretls: bool = False
+    probe: bool = False
 
     @property
     def needs_smtputf8(self) -> bool:

@@ -121,7 +121,7 @@ class Transactions:
         if transaction.pipelined:
             for _ in transaction.outgoing.recipients:
                 self._ask_recipient(transaction)
-            if not transaction.chunked:
+            if not (transaction.chunked or transaction.outgoing.probe):
                 self._exchange.command("DATA", Asked.DATA, transaction)
 
     def _ask_recipient(self, transaction: Transaction) -> None:
@@ -165,13 +165,13 @@ class Transactions:
 
     def _recipient_answered(self, transaction: Transaction, index: int, reply: Reply) -> None:
         if transaction.sender_ok:  # else 503, which says nothing about the recipient
-            if not reply.is_positive:
+            if not reply.is_positive or transaction.outgoing.probe:
                 transaction.replies[index] = reply
             self._exchange.events.append(RecipientAnswered(transaction.number, index, reply))
         if index + 1 < len(transaction.replies):
             if not transaction.pipelined:
                 self._ask_recipient(transaction)
-        elif transaction.chunked or not transaction.pipelined:
+        elif transaction.chunked or transaction.outgoing.probe or not transaction.pipelined:
             self._recipients_known(transaction)
 
     def _recipients_known(self, transaction: Transaction) -> None:
