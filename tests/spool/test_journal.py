@@ -237,3 +237,28 @@ def test_a_torn_end_is_what_a_crash_leaves(tmp_path: Path) -> None:
     with opened(tmp_path) as spool:
         assert [it.id for it in spool.list_messages()] == ["0R41CND4MF2"]
         assert [it.name for it in segments(tmp_path)] == [segment_name(8)]
+
+
+class SlowFlushes(Disk):
+    """Takes its time for every flush of the journal."""
+
+    def flush_journal(self, handle: int) -> None:
+        threading.Event().wait(0.01)
+        super().flush_journal(handle)
+
+
+def test_a_slow_disk_is_given_more_lanes_and_all_are_recovered(tmp_path: Path) -> None:
+    with opened(tmp_path / "spool", disk=SlowFlushes(), memory_octets=1_000_000) as spool:
+        promised = []
+        for _ in range(40):
+            some = [offer(spool, envelope("a@example.net")) for _ in range(3)]
+            assert [answer.wait() for _, answer in some] == [None] * 3
+            promised += [message_id for message_id, _ in some]
+        assert (tmp_path / "spool" / "journal" / "lane-2").is_dir()
+        for work in spool.take_due(NOON, 50, each=50):
+            spool.settle(work.id, {0: Settled("delivered")})
+            promised.remove(work.id)
+        spool.flush()
+        shutil.copytree(tmp_path / "spool", tmp_path / "crashed")
+    with opened(tmp_path / "crashed") as spool:
+        assert [it.id for it in spool.list_messages(limit=1000)] == promised

@@ -5,18 +5,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
 from posthouse.mail.envelope import Envelope
-from posthouse.spool.database import flush_directory
 from posthouse.spool.entries import Delivered, Gone, Kept, encode
 from posthouse.spool.fresh import Fresh, FreshMessages
 from posthouse.spool.identifiers import number_of
 from posthouse.spool.journeys import accepted_text, ended_text
-from posthouse.spool.lane import Lane, Record, Segment
+from posthouse.spool.lane import Record, Segment, Told
+from posthouse.spool.lanes import Lanes
 from posthouse.spool.records import Message, RecipientState, Result, Settled, StorageError
 from posthouse.spool.recovery import Recovered
 from posthouse.spool.shelf import Arrival, Shelf
@@ -64,14 +63,13 @@ class Allowance:
 
 
 class Journal:
-    """The lane, and what the journal answers for."""
+    """The lanes, and what they answer for."""
 
-    def __init__(self, directory: Path, memory_octets: int) -> None:
-        self.directory = directory
+    def __init__(self, memory_octets: int) -> None:
         self.fresh = FreshMessages(memory_octets)
         self.moving: dict[str, Fresh] = {}  # on their way to the shelf
         self.past: list[Past] = []
-        self.lane: Lane | None = None
+        self.lanes: Lanes | None = None
         self.looked = time.monotonic()
         # Of the step from here to the shelf: an outcome must not overtake its message.
         self.lock = threading.RLock()
@@ -86,22 +84,26 @@ class Journal:
         """Whether the shelf has everything."""
         return not (len(self.fresh) or self.moving or self.past)
 
+    @property
+    def trouble(self) -> StorageError | None:
+        """Why nothing can be promised any more."""
+        return self.lanes.trouble if self.lanes is not None else None
+
     def append(self, record: Record) -> None:
-        """Queue a record."""
-        assert self.lane is not None, "opened"
-        self.lane.append(record)
+        """Queue a new message."""
+        assert self.lanes is not None, "opened"
+        self.lanes.append(record)
 
-    def forget(self, it: Fresh) -> None:
+    def forget(self, it: Fresh, done: Told = lambda _, __: None) -> None:
         """Note that the journal need not answer for a message any more."""
-        assert self.lane is not None, "opened"
-        self.lane.release(it.segment)
-        self.append(Record(partial(encode, Gone(it.kept.id)), nobody, lazy=True))
+        lane = it.segment.lane
+        lane.release(it.segment)
+        lane.append(Record(partial(encode, Gone(it.kept.id)), done, lazy=True))
 
-    def remove_segments(self, paths: Sequence[Path]) -> None:
-        """Remove segments that say nothing any more."""
-        for path in paths:
-            path.unlink(missing_ok=True)
-        flush_directory(self.directory)
+    def close(self) -> None:
+        """Write what waits in the lanes."""
+        if self.lanes is not None:
+            self.lanes.close()
 
 
 def nobody(_: Segment | None, __: StorageError | None) -> None:

@@ -5,7 +5,6 @@ it is delivered within seconds, from memory, and never sees the database. What h
 looked at, or is changed by a person moves to the shelf first (`Spool`), and stays there.
 """
 
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -17,7 +16,7 @@ from typing import Final
 from posthouse.spool import reading
 from posthouse.spool.database import is_no_room
 from posthouse.spool.disk import Disk
-from posthouse.spool.entries import Gone, Kept, encode
+from posthouse.spool.entries import Kept, encode
 from posthouse.spool.fresh import Fresh, fresh
 from posthouse.spool.identifiers import IdSource
 from posthouse.spool.journal import (
@@ -32,7 +31,8 @@ from posthouse.spool.journal import (
     shelve_fresh,
     shelve_recovered,
 )
-from posthouse.spool.lane import LOOK_SECONDS, Lane, Record, Segment, segment_paths
+from posthouse.spool.lane import LOOK_SECONDS, Record, Segment
+from posthouse.spool.lanes import Lanes
 from posthouse.spool.records import (
     Filters,
     JourneyEvent,
@@ -45,7 +45,6 @@ from posthouse.spool.records import (
     Trouble,
     Work,
 )
-from posthouse.spool.recovery import unsettled
 from posthouse.spool.shelf import Arrival
 from posthouse.spool.spool import (
     EACH_DESTINATION,
@@ -76,7 +75,7 @@ class JournaledSpool(Spool):
         reserve_octets: int = RESERVE_OCTETS,
         memory_octets: int = MEMORY_OCTETS,
     ) -> None:
-        self._journal = Journal(directory / "journal", memory_octets)
+        self._journal = Journal(memory_octets)
         self._allowance = Allowance()
         self._shelf_changed = True
         self._shelf_quiet_until: datetime | None = None  # nothing there is due before
@@ -87,8 +86,7 @@ class JournaledSpool(Spool):
     @property
     def trouble(self) -> StorageError | None:
         """Why no mail can be taken any more (until a restart); None while all is well."""
-        lane = self._journal.lane
-        return super().trouble or (lane.trouble if lane is not None else None)
+        return super().trouble or self._journal.trouble
 
     # ------------------------------------------------------------ mail comes in
 
@@ -209,18 +207,17 @@ class JournaledSpool(Spool):
         it = journal.fresh.settle(message_id, results, at)
         assert it is not None, "found under the same lock"
         if journal.fresh.find(message_id) is None:
-            assert journal.lane is not None, "opened"
-            journal.lane.release(it.segment)
-            journal.append(Record(partial(encode, Gone(message_id)), told, lazy=True))
+            journal.forget(it, told)
             kept = it.kept
             journal.past.append(Past(kept.id, kept.envelope, len(kept.content), it.settled))
             if len(journal.past) >= PAST_MAX:
                 self._write_past()
             return
         words = [delivered_word(message_id, place, result, at) for place, result in results.items()]
+        lane = it.segment.lane
         for word in words[:-1]:
-            journal.append(Record(partial(encode, word), nobody, lazy=True))
-        journal.append(Record(partial(encode, words[-1]), told, lazy=True))
+            lane.append(Record(partial(encode, word), nobody, lazy=True))
+        lane.append(Record(partial(encode, words[-1]), told, lazy=True))
 
     def give_back(self, work: Work) -> None:
         """Return a work that was not tried: it is due as before and counts no attempt."""
@@ -276,17 +273,8 @@ class JournaledSpool(Spool):
             StorageError: If it cannot be.
         """
         self.files.wait()
-        errors: list[StorageError | None] = []
-        ended = threading.Event()
-
-        def told(_: Segment | None, error: StorageError | None) -> None:
-            errors.append(error)
-            ended.set()
-
-        self._journal.append(Record(partial(encode, Gone("")), told))
-        ended.wait()
-        if errors[0] is not None:
-            raise errors[0]
+        if self._journal.lanes is not None:
+            self._journal.lanes.flush()
         self._write_past()
         super()._do(lambda: None)
 
@@ -294,14 +282,13 @@ class JournaledSpool(Spool):
         """Put everything on the shelf, and let go of the directory."""
         self.files.close()
         journal = self._journal
-        if journal.lane is not None:
-            journal.lane.close()
-            self._move(journal.fresh.ids())
-            self._write_past()
+        journal.close()
+        self._move(journal.fresh.ids())
+        self._write_past()
         super().close()
-        if journal.lane is not None and self.trouble is None and journal.is_empty:
+        if journal.lanes is not None and self.trouble is None and journal.is_empty:
             with suppress(OSError):  # they say nothing new: the next start removes them
-                journal.remove_segments(segment_paths(journal.directory))
+                journal.lanes.remove()
 
     # ------------------------------------------------------------ from the journal to the shelf
 
@@ -366,28 +353,18 @@ class JournaledSpool(Spool):
 
     def _begin(self) -> IdSource:
         """Put on the shelf what the journal still holds, then begin a new one."""
-        journal = self._journal
         super()._begin()
+        directory = self.path.parent / "journal"
         try:
-            journal.directory.mkdir(mode=0o700, exist_ok=True)
-            paths = segment_paths(journal.directory)
-            found = list(unsettled(journal.directory).values())
+            lanes = Lanes(directory, self.files.disk, look=self._look, ended=self._group_ended)
+            found = lanes.held()
             for start in range(0, len(found), RECOVERED_AT_ONCE):
                 some = found[start : start + RECOVERED_AT_ONCE]
                 super()._do(partial(shelve_recovered, self._shelf, some))
-            journal.remove_segments(paths)
-            number = 1 + int(paths[-1].stem) if paths else 1
-            journal.lane = Lane(
-                journal.directory,
-                self.files.disk,
-                begin_at=number,
-                look=self._look,
-                ended=self._group_ended,
-            )
+            lanes.open()
         except OSError as error:
             kind: Trouble = "full" if is_no_room(error) else "unreadable"
-            raise StorageError(
-                kind, f"{journal.directory} cannot be used ({error.strerror})"
-            ) from error
+            raise StorageError(kind, f"{directory} cannot be used ({error.strerror})") from error
+        self._journal.lanes = lanes
         with self._readers.one() as sql:
             return IdSource(self._now, reading.last_number(sql))

@@ -8,6 +8,7 @@ flushes at once, a busy one gathers groups by itself.
 
 import os
 import threading
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -42,15 +43,20 @@ class Segment:
     """One file of a lane.
 
     Attributes:
+        lane: Whose it is.
         path: Where it is.
         octets: Written, and whole.
         living: Messages in it that are nowhere else.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, lane: "Lane", path: Path) -> None:
+        self.lane = lane
         self.path = path
         self.octets = len(MAGIC)
         self.living = 0
+
+
+Told = Callable[[Segment | None, StorageError | None], None]
 
 
 class Record(Struct, frozen=True, eq=False):
@@ -65,7 +71,7 @@ class Record(Struct, frozen=True, eq=False):
     """
 
     octets: Callable[[], bytes]
-    done: Callable[[Segment | None, StorageError | None], None]
+    done: Told
     size: int = 0
     lazy: bool = False
     lives: bool = False
@@ -96,6 +102,8 @@ class Lane:
             OSError: If no file can be made.
         """
         self.trouble: StorageError | None = None
+        self.flush_seconds = 0.0  # lately
+        self._writing = 0  # records that are being written
         self._directory = directory
         self._disk = disk
         self._look = look
@@ -126,6 +134,16 @@ class Lane:
                 return
         record.done(None, refused)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a record would have to wait for another group."""
+        return self._writing > 0 or self._eager > 0
+
+    @property
+    def load(self) -> int:
+        """Records that wait or are being written."""
+        return self._writing + len(self._waiting)
+
     def release(self, segment: Segment) -> None:
         """A message in `segment` is settled, or safe elsewhere."""
         with self._changed:
@@ -149,6 +167,7 @@ class Lane:
             else:
                 self._look()
             self._worked = bool(group)
+            self._writing = 0
             self._tidy()
             del group  # an idle lane holds no contents
 
@@ -166,6 +185,7 @@ class Lane:
             group = self._waiting[:size]
             del self._waiting[:size]
             self._eager -= sum(not record.lazy for record in group)
+            self._writing = len(group)
             return group
 
     def _is_urgent(self) -> bool:
@@ -206,8 +226,10 @@ class Lane:
             self.trouble = self._told(error, broken=True)
             raise
         if flush:
+            began = time.monotonic()
             try:
                 self._disk.flush_journal(self._handle)
+                self.flush_seconds += (time.monotonic() - began - self.flush_seconds) / 8
             except OSError as error:  # whatever it says: what was written may be lost
                 self.trouble = self._told(error, broken=True)
                 raise
@@ -266,7 +288,7 @@ class Lane:
             os.close(self._handle)
         self._handle = handle
         self._number += 1
-        self._segments.append(Segment(path))
+        self._segments.append(Segment(self, path))
 
     def _tidy(self) -> None:
         """Begin another segment where that is due; remove those in which nothing lives.
