@@ -12,6 +12,7 @@ import pytest
 from posthouse.doctor.catalogue import Entry, Knowledge, read_entries, shipped
 from posthouse.doctor.causes import Cause
 from posthouse.doctor.diagnosis import CONFIDENT, Context, diagnose
+from posthouse.doctor.forms import FORMS, NOT_ACCEPTED, PORT_NUMBER
 from tests.doctor.sayings import FILLINGS, said
 
 KNOWLEDGE = shipped()
@@ -48,10 +49,11 @@ def test_a_misspelt_field_is_refused() -> None:
 
 def test_rules_speak_of_concepts_that_exist() -> None:
     concepts = {concept for stems in KNOWLEDGE.stems.values() for _, _, concept in stems}
+    formed = {*FORMS, NOT_ACCEPTED, PORT_NUMBER}
     marks = re.compile(r"(?:code:\d{3}|kind:[45]|status:5\.\d+\.\d+)$")
     for rule in KNOWLEDGE.rules.rule:
         for concept in (*rule.all, *rule.none):
-            assert concept in concepts | {"ip"} or marks.match(concept), concept
+            assert concept in concepts | formed or marks.match(concept), concept
         assert 0 < rule.weight < 1
 
 

@@ -139,7 +139,7 @@ def every_finding() -> list[str]:
 
 FIELDS = dict.fromkeys(
     ("host", "port", "ports", "names", "ends", "issuer", "detail", "place", "source", "what",
-     "reply", "trouble", "address", "mechanisms", "user", "recipient", "pages", "senders"),
+     "reply", "trouble", "date", "address", "mechanisms", "user", "recipient", "pages", "senders"),
     "X",
 )  # fmt: skip
 

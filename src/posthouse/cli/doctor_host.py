@@ -85,12 +85,13 @@ def host(  # noqa: PLR0913 - one parameter for each option, called by click only
     if user:
         consent = msgspec.structs.replace(consent, password=ask_password())
     manner = Manner(seconds=timeout, trust=Trust(trust or ""))
+    moment = now()
     seen = asyncio.run(_probe(consent, servers, manner))
-    verdict = judge(seen, user, now())
+    verdict = judge(seen, user, moment)
     if current_options().json:
         document("host", _as_document(seen, verdict, words.language))
     else:
-        show(seen, verdict, words, transcript=transcript)
+        show(seen, verdict, words, moment, transcript=transcript)
     _exit(seen, verdict)
 
 

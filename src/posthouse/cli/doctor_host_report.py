@@ -1,13 +1,17 @@
 """How a probed host is shown to people."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Final
+
+import click
 
 from posthouse.cli.doctor import say_answer, say_section
 from posthouse.cli.doctor_words import Words
-from posthouse.cli.output import headline, say, table
+from posthouse.cli.output import say, styled, table
 from posthouse.doctor.advice import advise
 from posthouse.doctor.settings import Outgoing
+from posthouse.policy.reasons import Fixer
 from posthouse.probe.certificate import TlsSeen
 from posthouse.probe.client_settings import HostSeen
 from posthouse.probe.doors import Visit
@@ -20,14 +24,16 @@ _GREETING_SIGNS_MAX: Final = 60
 _MARKS: Final = {Severity.OK: "+", Severity.NOTE: "-", Severity.PROBLEM: "!"}
 
 
-def show(seen: HostSeen, verdict: Verdict, words: Words, *, transcript: bool) -> None:
+def show(
+    seen: HostSeen, verdict: Verdict, words: Words, moment: datetime, *, transcript: bool
+) -> None:
     """Print everything, the verdict first."""
     if verdict.outgoing is None:
-        headline("wrong", words("probe-heading-cannot"))
+        _say_verdict("wrong", words("probe-heading-cannot"))
     elif verdict.trusted:
-        headline("ok", words("probe-heading-can"))
+        _say_verdict("ok", words("probe-heading-can"))
     else:
-        headline("defer", words("probe-heading-untrusted"))
+        _say_verdict("defer", words("probe-heading-untrusted"))
     say()
     table([words(f"probe-column-{it}") for it in _COLUMNS], [_row(it, words) for it in seen.visits])
     for heading, settings in (
@@ -42,6 +48,7 @@ def show(seen: HostSeen, verdict: Verdict, words: Words, *, transcript: bool) ->
         for attempt in seen.attempts:
             say(f"  {_tried(attempt, words)}")
     _show_findings(verdict.findings, words)
+    say_section(words("heading-provider"), _for_provider(seen, verdict, words, moment))
     if transcript:
         say_section(
             words("probe-heading-record"),
@@ -61,6 +68,23 @@ def _show_findings(findings: Iterable[Finding], words: Words) -> None:
         sentence = words(f"probe-finding-{it.id}", **it.fields)
         mark = _MARKS[it.severity]
         say(f"  {mark} {who}{sentence}")
+
+
+def _say_verdict(style: str, sentence: str) -> None:
+    click.echo(styled(sentence, style))
+
+
+def _for_provider(seen: HostSeen, verdict: Verdict, words: Words, moment: datetime) -> list[str]:
+    """Return what the provider should mend, as a text to copy."""
+    theirs = [
+        words(f"probe-finding-{it.id}", **it.fields)
+        for it in verdict.findings
+        if it.fixer is Fixer.OPERATOR
+    ]
+    if not theirs:
+        return []
+    date = f"{moment:%Y-%m-%d %H:%M} UTC"
+    return [words("probe-provider-hello", host=seen.host, date=date), *(f"- {it}" for it in theirs)]
 
 
 def _row(it: Visit, words: Words) -> tuple[str, ...]:

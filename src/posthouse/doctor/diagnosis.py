@@ -24,6 +24,7 @@ _HEARD: Final = 0.3  # below this nothing was understood
 _REPLY_COUNTS: Final = 0.55
 _PROSE_COUNTS: Final = 0.6
 _PROSE_WINS: Final = 0.85
+_WHY_NOT_CONNECTED: Final = frozenset({Cause.AUTH_FAILED, Cause.TLS_FAILED, Cause.SERVER_NOT_FOUND})
 _CANDIDATES_MAX: Final = 5
 _KIND_WEIGHT: Final = {"reply": 1.0, "sentence": 0.97, "paragraph": 0.85}
 
@@ -174,7 +175,23 @@ def _in_order(weighed: tuple[Weighed, ...]) -> list[Weighed]:
     head = [*sure_prose, *replies] if surest < 0.7 and sure_prose else replies
     rest = [one for one in speaking if one not in head]
     rest.sort(key=lambda one: (strengths[id(one)] < _PROSE_WINS, -strengths[id(one)]))
-    return [*head, *rest]
+    return [*head, *_general_last(rest, strengths)]
+
+
+def _general_last(rest: list[Weighed], strengths: dict[int, float]) -> list[Weighed]:
+    """Put "cannot connect" behind the sentence that says why, if there is one."""
+    general = [one for one in rest if _first_cause(one) is Cause.PORT_BLOCKED]
+    telling = [
+        one
+        for one in rest
+        if _first_cause(one) in _WHY_NOT_CONNECTED and strengths[id(one)] >= _PROSE_COUNTS
+    ]
+    return [*telling, *(one for one in rest if one not in telling)] if general else rest
+
+
+def _first_cause(one: Weighed) -> Cause:
+    scores = one.scores()
+    return max(scores, key=lambda cause: scores[cause])
 
 
 def _findings(ordered: list[Weighed], folded: Folded, found: list[Found]) -> tuple[Finding, ...]:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from posthouse.doctor.catalogue import Entry, Knowledge, Rule
 from posthouse.doctor.causes import Cause
+from posthouse.doctor.forms import forms, not_accepted
 from posthouse.doctor.replies import Clause
 from posthouse.doctor.words import Folded, Hit, hear
 
@@ -39,7 +40,6 @@ _TELLING: Final = re.compile(
     r"|trendmicro|resolver\.|smtplib|transport\.|smtpsend|javax?\.mail|com\.sun|nullmx|queue\.exp"
     r"|mailexception|net\.mail|getaddrinfo|\.exe|ipcheck"
 )
-_ADDRESS: Final = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])|\[ipv6:|\{ip\}")
 
 
 class Sign(Struct, frozen=True):
@@ -161,7 +161,8 @@ def weigh(
     masked = mask(folded.text)
     wrapping = [s for f in found if f.entry.wraps or f.entry.where == "report" for s in f.spans]
     hits = [h for h in hear(masked, knowledge.stems) if _speaks(h, wrapping)]
-    hits += [Hit(m.start(), m.end(), "ip") for m in _ADDRESS.finditer(folded.text)]
+    hits += forms(folded.text)
+    hits += not_accepted(hits)
     hits.sort(key=_start)
     starting = _by_first_concept(knowledge.rules.rule)
     weighed = []
