@@ -19,10 +19,11 @@ from posthouse.delivery.dispatcher import Dispatcher
 from posthouse.delivery.lanes import Width
 from posthouse.delivery.local import CaptureDelivery, LocalDelivery
 from posthouse.delivery.next_hosts import HostFinder, Hosts, HostVia
+from posthouse.delivery.opening import Manners, client_contexts
 from posthouse.delivery.outcomes import Deferred, Delivered, Failed, Outcome
 from posthouse.delivery.retry import Patience
 from posthouse.delivery.routes import Capture, Route, Routes, SmartHost
-from posthouse.delivery.transport import Manners, Transport, client_contexts
+from posthouse.delivery.transport import Transport
 from posthouse.mail.address import NULL, Mailbox
 from posthouse.mail.envelope import Envelope
 from posthouse.spool.records import StorageError, Work

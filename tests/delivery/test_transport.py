@@ -13,10 +13,11 @@ from msgspec import structs
 from posthouse.delivery.hop_session import Timeouts
 from posthouse.delivery.link import Address
 from posthouse.delivery.next_hosts import Host, Hosts
+from posthouse.delivery.opening import Manners, TlsContexts
 from posthouse.delivery.outcomes import Deferred, Delivered, Failed, Outcome
 from posthouse.delivery.pool import SessionPool
 from posthouse.delivery.routes import Exchangers, Pace, Route, SignIn, SmartHost, TlsWish
-from posthouse.delivery.transport import Manners, TlsContexts, Transport
+from posthouse.delivery.transport import Transport
 from posthouse.mail.address import NULL
 from posthouse.mail.envelope import Notify
 from tests.delivery.given import CALM, CONTENT, QUICK, FixedHosts, content, host, recipient, work

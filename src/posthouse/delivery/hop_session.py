@@ -2,15 +2,18 @@
 
 import asyncio
 import ssl
-from enum import Enum
+from datetime import UTC, datetime
 from typing import Final
 
 from msgspec import Struct
 
+from posthouse.delivery import dane
 from posthouse.delivery.content import Content
+from posthouse.delivery.host_errors import Fault, HostError, refused, tls_failed
 from posthouse.delivery.link import Link, LinkError
 from posthouse.delivery.next_hosts import Host
 from posthouse.delivery.routes import SignIn, TlsWish
+from posthouse.delivery.tls_terms import OURS, Assurance, Basis, Trouble
 from posthouse.mail.reply import Reply
 from posthouse.protocol.smtp.client import ClientConnection, Outgoing, PeerError
 from posthouse.protocol.smtp.client_events import (
@@ -58,6 +61,7 @@ class Terms(Struct, frozen=True):
         plain: The earlier attempt to encrypt failed: do not try again now.
         sign_in: What to sign in with.
         other_than: A host that greets with this name is ourselves; "" does not look.
+        assurance: What the domain itself wants; `tls` is at least as strict.
     """
 
     hello: str
@@ -66,33 +70,7 @@ class Terms(Struct, frozen=True):
     plain: bool = False
     sign_in: SignIn | None = None
     other_than: str = ""
-
-
-class Fault(Enum):
-    """What kind of trouble a host made before it could be given mail."""
-
-    HOST = "host"  # this host: another may do
-    CONNECTING = "connecting"  # none of its addresses could be connected to
-    TLS = "tls"  # only encryption failed: without it, it may do
-    LOOP = "loop"  # the host is ourselves
-
-
-class HostError(Exception):
-    """The host cannot be given mail now.
-
-    Attributes:
-        status: Enhanced status code, 4.x.x.
-        fault: What kind of trouble.
-        busy: It speaks, and wants to be left alone for a while (a 4xx reply).
-    """
-
-    def __init__(
-        self, status: str, words: str, fault: Fault = Fault.HOST, *, busy: bool = False
-    ) -> None:
-        super().__init__(words)
-        self.status = status
-        self.fault = fault
-        self.busy = busy
+    assurance: Assurance = OURS
 
 
 class Sent(Struct, frozen=True):
@@ -146,6 +124,11 @@ class HopSession:
         return self._lmtp
 
     @property
+    def is_encrypted(self) -> bool:
+        """Whether TLS is on."""
+        return self._link.is_encrypted
+
+    @property
     def is_usable(self) -> bool:
         """Whether a kept session may be given another message."""
         return not self.over and self._core.is_idle and not self._link.was_closed
@@ -165,7 +148,7 @@ class HopSession:
         """
         try:
             if terms.tls_from_start:
-                await self._shake_hands(context)
+                await self._shake_hands(terms, context)
             await self._greet(terms)
             await self._hello(terms)
             if not terms.tls_from_start and not terms.plain and self._address is not None:
@@ -179,13 +162,21 @@ class HopSession:
     def _protection(self, terms: Terms) -> str:
         if self._address is None:
             return "on this machine"
-        known = ", certificate verified" if terms.tls is TlsWish.VERIFIED else ""
-        return self._link.protection + (known if self._link.is_encrypted else "")
+        if not self._link.is_encrypted:
+            return self._link.protection
+        match terms.assurance.basis:
+            case Basis.DANE:
+                known = ", certificate verified (DANE)"
+            case Basis.STS | Basis.STS_TESTING if terms.tls is TlsWish.VERIFIED:
+                known = ", certificate verified (MTA-STS)"
+            case _:
+                known = ", certificate verified" if terms.tls is TlsWish.VERIFIED else ""
+        return self._link.protection + known
 
     async def _greet(self, terms: Terms) -> None:
         event = await self._next(self._timeouts.greeting, "the greeting")
         if not isinstance(event, Greeted) or not event.reply.is_positive:
-            raise _refused(event, "4.3.2", "the greeting")
+            raise refused(event, "4.3.2", "the greeting")
         words = event.reply.text.split()
         if terms.other_than and words and words[0].lower() == terms.other_than:
             raise HostError("5.4.6", "the host is ourselves: mail loops back", Fault.LOOP)
@@ -194,33 +185,46 @@ class HopSession:
         self._core.hello(terms.hello)
         event = await self._next(self._timeouts.hello, "EHLO")
         if not isinstance(event, HelloAnswered) or not event.reply.is_positive:
-            raise _refused(event, "4.5.0", "EHLO")
+            raise refused(event, "4.5.0", "EHLO")
 
     async def _encrypt(self, terms: Terms, context: ssl.SSLContext) -> None:
         must = terms.tls is not TlsWish.OPPORTUNISTIC
         if not self.extensions.starttls:
             if must:
-                raise HostError("4.7.10", "the host offers no TLS, and the route demands it")
+                wants = terms.assurance.wants
+                words = f"the host offers no TLS, and {wants} demands it"
+                raise HostError("4.7.10", words, Fault.TLS, trouble=Trouble.NO_STARTTLS)
             return
         self._core.start_tls()
         event = await self._next(self._timeouts.hello, "STARTTLS")
         if isinstance(event, TlsRefused) and not must:
             return
         if not isinstance(event, TlsReady):
-            raise _refused(event, "4.7.10", "STARTTLS", Fault.TLS)
-        await self._shake_hands(context)
+            raise refused(event, "4.7.10", "STARTTLS", Fault.TLS, Trouble.NO_STARTTLS)
+        await self._shake_hands(terms, context)
         self._core.tls_started()
         await self._hello(terms)
 
-    async def _shake_hands(self, context: ssl.SSLContext) -> None:
+    async def _shake_hands(self, terms: Terms, context: ssl.SSLContext) -> None:
         try:
             async with asyncio.timeout(self._timeouts.handshake):
-                await self._link.start_tls(context, self._name)
+                await self._link.start_tls(context, (*terms.assurance.names, self._name)[0])
         except TimeoutError:
-            raise HostError("4.7.10", "the TLS handshake took too long", Fault.TLS) from None
-        except (TlsError, LinkError) as error:
+            raise tls_failed("the TLS handshake took too long") from None
+        except LinkError as error:
+            raise tls_failed(f"the TLS handshake failed: {error}") from error
+        except TlsError as error:
             words = f"the TLS handshake failed: {error}"
-            raise HostError("4.7.10", words, Fault.TLS) from error
+            raise tls_failed(words, error.certificate_code) from error
+        if terms.assurance.basis is Basis.DANE:
+            self._compare(terms.assurance)
+
+    def _compare(self, assurance: Assurance) -> None:
+        """By DANE the certificate must be what DNS says (RFC 7672 §2.2)."""
+        now = datetime.now(UTC)
+        chain, records = self._link.peer_chain, assurance.records
+        if fault := dane.mismatch(chain, records, assurance.names, now):
+            raise HostError("4.7.5", f"DANE: {fault}", Fault.TLS, trouble=Trouble.VALIDATION)
 
     async def _sign_in(self, sign_in: SignIn) -> None:
         """Never in the clear, unless it stays on this machine."""
@@ -230,7 +234,7 @@ class HopSession:
         self._core.sign_in(sign_in.user, sign_in.password, MECHANISMS)
         event = await self._next(self._timeouts.hello, "AUTH")
         if not isinstance(event, SignInAnswered) or not event.reply.is_positive:
-            raise _refused(event, "4.7.8", "signing in")
+            raise refused(event, "4.7.8", "signing in")
 
     # ---------------------------------------------------------------- sending
 
@@ -370,14 +374,6 @@ class _Progress:
         """How it went when it broke off here."""
         replies = tuple(self._decided.get(index) for index in range(self._recipients))
         return Sent(replies, lost=why, ambiguous=self._dot, heard=self._heard, busy=busy)
-
-
-def _refused(event: ClientEvent, status: str, what: str, fault: Fault = Fault.HOST) -> HostError:
-    reply = getattr(event, "reply", None)
-    if isinstance(reply, Reply):
-        busy = reply.code // 100 == 4
-        return HostError(status, f"{what} was refused: {reply}", fault, busy=busy)
-    return HostError("4.4.2", f"the host closed the connection instead of answering {what}", fault)
 
 
 def _farewell(reply: Reply | None) -> str:

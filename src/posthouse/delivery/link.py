@@ -37,8 +37,15 @@ class Link:
 
     @property
     def protection(self) -> str:
-        """How it is encrypted, in words."""
-        return self._tls.version or "TLS" if self._tls is not None else "not encrypted"
+        """How it is encrypted: version and cipher, or in words."""
+        if self._tls is None:
+            return "not encrypted"
+        return f"{self._tls.version or 'TLS'} {self._tls.cipher or ''}".rstrip()
+
+    @property
+    def peer_chain(self) -> tuple[bytes, ...]:
+        """The certificates that the host showed, in DER, its own first; nothing verified them."""
+        return self._tls.peer_chain if self._tls is not None else ()
 
     @property
     def was_closed(self) -> bool:

@@ -9,6 +9,7 @@ from posthouse.config.schema import Route as ConfiguredRoute
 from posthouse.config.schema import Via as ConfiguredVia
 from posthouse.delivery.bounce import Site
 from posthouse.delivery.lanes import Width
+from posthouse.delivery.opening import Manners
 from posthouse.delivery.retry import Patience
 from posthouse.delivery.routes import (
     Condition,
@@ -21,7 +22,6 @@ from posthouse.delivery.routes import (
     Via,
     parse_ways,
 )
-from posthouse.delivery.transport import Manners
 from posthouse.mail.address import Mailbox
 from posthouse.policy.rules import Budget
 

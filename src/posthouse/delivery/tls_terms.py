@@ -1,6 +1,7 @@
 """What must be true of the TLS with a host, and what can be wrong with it."""
 
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
 
@@ -31,6 +32,7 @@ class Basis(StrEnum):
     DANE_UNUSABLE = "DANE without usable records"  # TLS is a must, whatever the certificate
     STS = "MTA-STS"  # a policy to enforce
     STS_TESTING = "MTA-STS in testing"  # a policy to report about
+    REQUIRETLS = "REQUIRETLS"  # the sender: a verified certificate is a must
 
 
 class Assurance(Struct, frozen=True):
@@ -53,6 +55,28 @@ class Assurance(Struct, frozen=True):
     fault: str = ""
     trouble: Trouble | None = None
     final: bool = False
+
+    @property
+    def bars(self) -> bool:
+        """Whether the host may not be used."""
+        return bool(self.fault) and self.basis is not Basis.STS_TESTING
+
+    @property
+    def wants(self) -> str:
+        """Who demands TLS, in words."""
+        match self.basis:
+            case Basis.DANE | Basis.DANE_UNUSABLE:
+                return "the domain's DNS (DANE)"
+            case Basis.STS | Basis.STS_TESTING:
+                return "the domain's policy (MTA-STS)"
+            case Basis.REQUIRETLS:
+                return "the sender (REQUIRETLS)"
+            case _:
+                return "the route"
+
+
+OURS: Final = Assurance()
+"""Nothing is wanted but what the route wants."""
 
 
 def of_certificate(code: int) -> Trouble:

@@ -1,32 +1,37 @@
 """Handing a message to the next hop: hosts in turn, sessions used again, outcomes as values."""
 
 import asyncio
-import ssl
-from collections import OrderedDict
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import groupby
 from typing import Final
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from posthouse.delivery.content import Content
-from posthouse.delivery.hop_session import Fault, HopSession, HostError, Sent, Terms, Timeouts
-from posthouse.delivery.link import Address, Link, LinkError, connect, connect_unix
+from posthouse.delivery.hop_session import HopSession, Sent
+from posthouse.delivery.host_errors import Fault, HostError
 from posthouse.delivery.next_hosts import Host, HostFinder
+from posthouse.delivery.opening import (
+    HostFailedError,
+    Manners,
+    Openings,
+    TlsContexts,
+    Watcher,
+    Way,
+)
 from posthouse.delivery.outcomes import Deferred, Failed, Outcome, Speaker, outcome_of
-from posthouse.delivery.pool import MESSAGES_MAX, Key, SessionPool
-from posthouse.delivery.reaching import reach
-from posthouse.delivery.routes import Exchangers, Route, SmartHost, SmartHosts, TlsWish
+from posthouse.delivery.pool import Key, SessionPool
+from posthouse.delivery.routes import Exchangers, Route, SmartHost, SmartHosts
+from posthouse.delivery.security import Demand, Security
+from posthouse.delivery.tls_terms import Assurance, Trouble
 from posthouse.mail.address import NULL, Mailbox
 from posthouse.mail.envelope import Envelope, Notify, Recipient
+from posthouse.mail.message import HeaderSection
 from posthouse.mail.reply import Reply
 from posthouse.protocol.smtp.outgoing import Outgoing, obstacle
 from posthouse.spool.records import RecipientState, Work
 
-SILENT_HOSTS_MAX: Final = 1000
-SILENT_SECONDS: Final = 300.0
-"""So long a host that did not answer is tried after the others."""
 KEPT_SESSIONS_TRIED_MAX: Final = 3
 RECIPIENTS_MAX: Final = 100
 """Recipients in one transaction: as many as every host must take (RFC 5321 §4.5.3.1.8)."""
@@ -41,52 +46,6 @@ NOT_INTERNATIONAL: Final = (
 )
 
 
-class Manners(Struct, frozen=True):
-    """How we present ourselves and how long we wait.
-
-    Attributes:
-        hello: Our name in EHLO.
-        sources: Addresses of ours to come from, at most one IPv4 and one IPv6.
-        timeouts: Time limits.
-        messages: In one session at most.
-    """
-
-    hello: str
-    sources: tuple[Address, ...] = ()
-    timeouts: Timeouts = Timeouts()
-    messages: int = MESSAGES_MAX
-
-    def by(self, route: Route) -> "Manners":
-        """Return the manners on a route that may have its own."""
-        pace = route.pace
-        return structs.replace(
-            self,
-            hello=route.hello or self.hello,
-            sources=route.sources or self.sources,
-            messages=pace.messages if pace and pace.messages else self.messages,
-        )
-
-    def source_for(self, address: Address) -> Address | None:
-        """Our address to reach `address` from; None: as the system chooses."""
-        return next((it for it in self.sources if it.version == address.version), None)
-
-
-class TlsContexts(Struct, frozen=True):
-    """How we are a TLS client: with and without looking at the certificate."""
-
-    unverified: ssl.SSLContext
-    verified: ssl.SSLContext
-
-
-def client_contexts(certificates: str | None = None) -> TlsContexts:
-    """Return the contexts; `certificates` is a file of trusted ones, None: the system's."""
-    verified = ssl.create_default_context(cafile=certificates)
-    unverified = ssl.create_default_context()
-    unverified.check_hostname = False
-    unverified.verify_mode = ssl.CERT_NONE  # opportunistic: better than in the clear (RFC 7435)
-    return TlsContexts(unverified, verified)
-
-
 class Transport:
     """Delivers to other servers. Many attempts may run at the same time."""
 
@@ -96,12 +55,16 @@ class Transport:
         manners: Manners,
         contexts: TlsContexts,
         pool: SessionPool | None = None,
+        *,
+        security: Security | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
+        """Take what is needed; without `security` only routes say how much TLS there must be."""
         self._hosts = hosts
         self._manners = manners
-        self._contexts = contexts
         self._pool = pool or SessionPool()
-        self._silent: OrderedDict[Host, float] = OrderedDict()  # until when it is tried last
+        self._openings = Openings(contexts, self._pool, watcher)
+        self._security = security
 
     async def deliver(self, route: Route, work: Work, content: Content) -> dict[int, Outcome]:
         """Try once to hand `work` to the next hop; by place in the envelope.
@@ -116,14 +79,27 @@ class Transport:
         found = await self._hosts.find(route.via, attempt.destination)
         if isinstance(found, Deferred | Failed):
             return attempt.all_others(found)
-        hosts = sorted(found, key=self._is_silent)
-        way = _Way(route, self._manners.by(route))
-        await self._send_by_kept(attempt, way, hosts)
+        way = await self._way(route, attempt, found)
+        hosts = attempt.without_faulty(sorted(found, key=self._openings.is_silent), way)
+        if hosts:
+            await self._send_by_kept(attempt, way, hosts)
         for _, addresses in groupby(hosts, key=lambda it: (it.name, it.port)):
             await self._send_to(attempt, way, list(addresses))
             if not attempt.open:
                 break
         return attempt.all_others(attempt.trouble)
+
+    async def _way(self, route: Route, attempt: "_Attempt", found: tuple[Host, ...]) -> Way:
+        """The route with what domain and sender demand."""
+        manners = self._manners.by(route)
+        if self._security is None:
+            return Way(route, manners)
+        demand = await attempt.demand()
+        assured = await self._security.assure(route, attempt.destination, found, demand)
+        told = isinstance(route.via, Exchangers) and demand is Demand.USUAL
+        way = Way(route, manners, assured, attempt.destination if told else "")
+        self._openings.tell_of_barred(way, found)
+        return way
 
     async def probe(self, route: Route, mailbox: Mailbox, at: datetime) -> Outcome:
         """Ask whether a recipient would be taken, without sending anything (null reverse-path)."""
@@ -141,7 +117,7 @@ class Transport:
 
     # ---------------------------------------------------------------- one host
 
-    async def _send_by_kept(self, attempt: "_Attempt", way: "_Way", hosts: list[Host]) -> None:
+    async def _send_by_kept(self, attempt: "_Attempt", way: Way, hosts: list[Host]) -> None:
         """Send by sessions that are open already, to the best hosts only."""
         best = [host for host in hosts if host.preference == hosts[0].preference]
         for _ in range(KEPT_SESSIONS_TRIED_MAX):
@@ -153,12 +129,12 @@ class Transport:
                 break
             await self._send(attempt, kept[1], kept[0], way)
 
-    async def _send_to(self, attempt: "_Attempt", way: "_Way", addresses: list[Host]) -> None:
+    async def _send_to(self, attempt: "_Attempt", way: Way, addresses: list[Host]) -> None:
         """Send to one host, by whichever of its addresses answers, while something is open."""
         while attempt.open and addresses:
             try:
-                session, host = await self._session(way, addresses)
-            except _HostFailedError as failure:
+                session, host = await self._openings.session(way, addresses)
+            except HostFailedError as failure:
                 addresses.remove(failure.host)
                 attempt.failed_at(failure.host, failure.error)
                 if failure.error.fault is Fault.CONNECTING:  # all of them were tried together
@@ -167,47 +143,7 @@ class Transport:
             addresses.remove(host)
             await self._send(attempt, session, way.key(host), way)
 
-    async def _session(self, way: "_Way", addresses: list[Host]) -> tuple[HopSession, Host]:
-        """A session with a host; in opportunistic mode without TLS if it fails with it."""
-        link, host = await self._connect(way, addresses)
-        terms = way.terms(host)
-        try:
-            return await self._begin(link, host, terms), host
-        except HostError as error:
-            again = error.fault is Fault.TLS and terms.tls is TlsWish.OPPORTUNISTIC
-            if not again or terms.tls_from_start:
-                raise _HostFailedError(host, error) from error
-        link, host = await self._connect(way, [host])
-        try:
-            return await self._begin(link, host, structs.replace(terms, plain=True)), host
-        except HostError as error:
-            raise _HostFailedError(host, error) from error
-
-    async def _connect(self, way: "_Way", addresses: list[Host]) -> tuple[Link, Host]:
-        try:
-            link, host = await reach(addresses, way.open)
-        except LinkError as error:
-            for host in addresses:
-                self._note_silent(host)
-            fault = HostError("4.4.1", str(error), Fault.CONNECTING)
-            raise _HostFailedError(addresses[0], fault) from error
-        self._silent.pop(host, None)
-        return link, host
-
-    async def _begin(self, link: Link, host: Host, terms: Terms) -> HopSession:
-        verified = terms.tls is TlsWish.VERIFIED
-        context = self._contexts.verified if verified else self._contexts.unverified
-        session = HopSession(link, host, self._manners.timeouts)
-        begun = False
-        try:
-            await session.begin(terms, context)
-            begun = True
-        finally:
-            if not begun:
-                self._pool.end(session)
-        return session
-
-    async def _send(self, attempt: "_Attempt", session: HopSession, key: Key, way: "_Way") -> None:
+    async def _send(self, attempt: "_Attempt", session: HopSession, key: Key, way: Way) -> None:
         """Send what is still open by this session, and put the session back."""
         sent = False
         try:
@@ -220,15 +156,6 @@ class Transport:
             else:
                 self._pool.end(session)
 
-    def _is_silent(self, host: Host) -> bool:
-        return self._silent.get(host, 0.0) > asyncio.get_running_loop().time()
-
-    def _note_silent(self, host: Host) -> None:
-        self._silent[host] = asyncio.get_running_loop().time() + SILENT_SECONDS
-        self._silent.move_to_end(host)
-        while len(self._silent) > SILENT_HOSTS_MAX:
-            self._silent.popitem(last=False)
-
 
 class _Nothing:
     """The source of no content."""
@@ -236,47 +163,6 @@ class _Nothing:
     def content(self, message_id: str) -> Iterator[bytes]:
         del message_id
         return iter(())
-
-
-class _HostFailedError(Exception):
-    """A host could not be given mail."""
-
-    def __init__(self, host: Host, error: HostError) -> None:
-        super().__init__(str(error))
-        self.host = host
-        self.error = error
-
-
-class _Way(Struct, frozen=True):
-    """A route with the manners that hold on it."""
-
-    route: Route
-    manners: Manners
-
-    def key(self, host: Host) -> Key:
-        """Under which a session with a host is kept: who, and on what terms."""
-        user = self.route.sign_in.user if self.route.sign_in else ""
-        return (host.name, host.address, host.port, self.route.tls, user, self.manners)
-
-    async def open(self, host: Host) -> Link:
-        """Connect to a host; raises LinkError."""
-        manners = self.manners
-        if host.address is None:
-            return await connect_unix(host.name, seconds=manners.timeouts.connect)
-        source = manners.source_for(host.address)
-        seconds = manners.timeouts.connect
-        return await connect(host.address, host.port, source=source, seconds=seconds)
-
-    def terms(self, host: Host) -> Terms:
-        """On what terms a session is begun."""
-        by_mx = isinstance(self.route.via, Exchangers)
-        return Terms(
-            hello=self.manners.hello,
-            tls=self.route.tls,
-            tls_from_start=host.tls_from_start,
-            sign_in=self.route.sign_in,
-            other_than=self.manners.hello.lower() if by_mx else "",
-        )
 
 
 class _Batch(Struct, frozen=True):
@@ -316,9 +202,33 @@ class _Attempt:
                 error.status,
                 str(error),
                 where,
-                unreachable=not error.busy,
+                unreachable=not error.busy and error.fault is not Fault.TLS,
                 slow_down=error.busy,
             )
+
+    def without_faulty(self, hosts: list[Host], way: Way) -> list[Host]:
+        """The hosts that may be used; of those that may not, the fault is the last trouble."""
+        good = []
+        for host in hosts:
+            one = way.assurance(host)
+            if one.bars:
+                self.trouble = _barred(one, host)
+            else:
+                good.append(host)
+        return good
+
+    async def demand(self) -> Demand:
+        """What the sender asks for (RFC 8689 §4.2)."""
+        if self._work.envelope.requiretls:
+            return Demand.REQUIRE
+        if self._probe:
+            return Demand.USUAL
+        header = self.content.header if self.content.is_small else await self._read_header()
+        values = [value.strip().lower() for value in header.fields("TLS-Required")]
+        return Demand.ANYHOW if values == [b"no"] else Demand.USUAL
+
+    async def _read_header(self) -> HeaderSection:
+        return await asyncio.to_thread(lambda: self.content.header)
 
     def batch_for(self, session: HopSession) -> _Batch | None:
         """What this host can be asked for; the others fail, and are decided now."""
@@ -341,6 +251,7 @@ class _Attempt:
             envelope_id=envelope.envelope_id,
             return_content=envelope.return_content,
             probe=self._probe,
+            requiretls=envelope.requiretls and not session.is_lmtp,
         )
         if not outgoing.recipients:
             return None
@@ -378,6 +289,14 @@ class _Attempt:
                 tls=session.protection,
                 slow_down=sent.busy,
             )
+
+
+def _barred(one: Assurance, host: Host) -> Deferred | Failed:
+    """The outcome where nothing else was tried than a host that may not be used."""
+    if one.final:
+        return Failed("5.7.30", one.fault, str(host))
+    status = "4.4.3" if one.trouble is Trouble.DNSSEC_INVALID else "4.7.5"
+    return Deferred(status, one.fault, str(host))
 
 
 def _outcome(reply: Reply, recipient: Recipient, session: HopSession) -> Outcome:

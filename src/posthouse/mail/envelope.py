@@ -48,6 +48,7 @@ class Envelope(Struct, frozen=True):
         envelope_id: ENVID as received, xtext (RFC 3461 §4.4); "" where absent.
         return_content: RET: ``FULL``, ``HDRS`` or "" (RFC 3461 §4.3).
         recognised: The client came through a door; such a sender may be told of held mail.
+        requiretls: Every hop must be by TLS with a verified server (REQUIRETLS, RFC 8689).
     """
 
     reverse_path: ReversePath
@@ -61,3 +62,4 @@ class Envelope(Struct, frozen=True):
     envelope_id: str = ""
     return_content: str = ""
     recognised: bool = False
+    requiretls: bool = False

@@ -17,13 +17,14 @@ from posthouse.delivery.forwarding import read_secrets, rewriting
 from posthouse.delivery.languages import SenderLanguages
 from posthouse.delivery.local import CaptureDelivery, LocalDelivery
 from posthouse.delivery.next_hosts import HostFinder
+from posthouse.delivery.opening import client_contexts
 from posthouse.delivery.outcomes import Outcome
 from posthouse.delivery.relay_recipients import RecipientRules, RelayRecipients, read_recipients
 from posthouse.delivery.routes import Routes
 from posthouse.delivery.settings import manners_of, patience_of, routes_of, site_of, width_of
 from posthouse.delivery.signing import KeyRing, Post, SigningCarrier
 from posthouse.delivery.signing_keys import SigningKeys
-from posthouse.delivery.transport import Transport, client_contexts
+from posthouse.delivery.transport import Transport
 from posthouse.dns.exchangers import Ourselves
 from posthouse.doctor.translation import language_of
 from posthouse.mail.address import AddressError, Mailbox, ReversePath
