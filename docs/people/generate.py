@@ -7,13 +7,16 @@ Derived are the compiled knowledge (doctor/data/knowledge.json), a page for peop
 each language, and the report of which software and languages the catalogue covers.
 """
 
+import json
 import sys
 import tomllib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from posthouse.doctor.catalogue import COMPILED, Knowledge, compile_knowledge, load
+import msgspec
+
+from posthouse.doctor.catalogue import COMPILED, Entry, Knowledge, compile_knowledge, load
 from posthouse.doctor.causes import Cause
 from posthouse.doctor.diagnosis import CONFIDENT, diagnose
 from posthouse.doctor.translation import LANGUAGES, translations
@@ -59,6 +62,8 @@ def derived() -> dict[Path, bytes]:
         for cause in Cause
     }
     indexes = {PAGES / language / "index.md": index(knowledge, language) for language in LANGUAGES}
+    schema = json.dumps(msgspec.json.schema(Entry), indent=2, ensure_ascii=False) + "\n"
+    indexes[ROOT / "docs" / "reference" / "catalogue.schema.json"] = schema
     texts = {**pages, **indexes, PAGES / "coverage.md": coverage(knowledge)}
     return {DATA / COMPILED: compiled, **{path: text.encode() for path, text in texts.items()}}
 
@@ -148,9 +153,12 @@ def generalisation(knowledge: Knowledge) -> list[str]:
     return [
         "## Texts it had never seen",
         "",
-        "Written by somebody who had not read the vocabulary, in 20 languages, and measured once"
-        " before anything was changed after them (`tests/doctor/held_out`). Since then they only"
-        " guard against becoming worse: the last column is today, and no longer unseen.",
+        (
+            "In 20 languages, written before the vocabulary was read (the third: before anything"
+            " was changed for it) and measured once before anything was changed after them"
+            " (`tests/doctor/held_out`). Since then they only guard against becoming worse: the"
+            " last column is today, right / in three / stated and wrong, and no longer unseen."
+        ),
         "",
         "| Texts | State of the doctor | Right first | Right in three | Stated and wrong | Now |",
         "|---|---|---|---|---|---|",

@@ -1,12 +1,15 @@
 """`posthouse doctor host`, `posthouse probe`, `posthouse settings` at the command line."""
 
+import asyncio
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
 
 from posthouse.cli.exits import Exit
 from posthouse.doctor.catalogue import shipped
+from posthouse.lab.zones import Zones, ZoneServer
 from tests.cli.commands import Ran, command
 from tests.end_to_end.server import ANN, SIGNED_IN
 from tests.probe.places import Place, posthouse
@@ -189,6 +192,31 @@ def test_settings_of_another_server_and_in_chinese() -> None:
     assert ran.code == Exit.DONE
     assert "发送邮件服务器" in ran.out
     assert "mail.isp.example" in ran.out
+
+
+@pytest.fixture
+def name_server() -> Iterator[str]:
+    """A name server whose zone names a server for submission."""
+    zones = Zones()
+    zones.put("_submission._tcp.isp.example", "SRV", "0 1 587 smtp.isp.example.")
+    server, loop = ZoneServer(zones, "127.0.0.1"), asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
+    yield f"127.0.0.1:{server.port}"
+    asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()
+
+
+def test_settings_that_a_domain_publishes_are_looked_up(name_server: str) -> None:
+    ran = command("settings", "a@isp.example", "--look-up", "--dns", name_server, "--json")
+    assert ran.json["outgoing"]["server"] == "smtp.isp.example"
+    assert ran.json["outgoing"]["security"] == "STARTTLS"
+    ran = command("settings", "a@other.example", "--look-up", "--dns", name_server)
+    assert ran.code == Exit.NO
+    assert "publishes no settings" in ran.err
 
 
 def test_pasted_settings_are_compared_field_by_field() -> None:

@@ -83,20 +83,14 @@ def host(  # noqa: PLR0913 - one parameter for each option, called by click only
         return
     _ask_leave(words, yes=yes)
     if user:
-        consent = msgspec.structs.replace(consent, password=ask_password())
+        consent = msgspec.structs.replace(consent, password=ask_password(words))
     manner = Manner(seconds=timeout, trust=Trust(trust or ""))
-    moment = now()
     seen = asyncio.run(_probe(consent, servers, manner))
-    verdict = judge(seen, user, moment)
-    if current_options().json:
-        document("host", _as_document(seen, verdict, words.language))
-    else:
-        show(seen, verdict, words, moment, transcript=transcript)
-    _exit(seen, verdict)
+    _answer(seen, user, words, transcript=transcript)
 
 
 async def _probe(consent: Consent, servers: tuple[str, ...], manner: Manner) -> HostSeen:
-    resolver = Resolver(_servers(servers), manner.seconds)
+    resolver = Resolver(name_servers(servers), manner.seconds)
     names: Names = resolver if servers else SystemNames()
     try:
         return await probe_host(consent, names=names, resolver=resolver, manner=manner)
@@ -104,6 +98,16 @@ async def _probe(consent: Consent, servers: tuple[str, ...], manner: Manner) -> 
         raise Failure(f"--trust: {problem}", Exit.USAGE) from None
     finally:
         await resolver.close()
+
+
+def _answer(seen: HostSeen, user: str, words: Words, *, transcript: bool) -> None:
+    moment = now()
+    verdict = judge(seen, user, moment)
+    if current_options().json:
+        document("host", _as_document(seen, verdict, words.language))
+    else:
+        show(seen, verdict, words, moment, transcript=transcript)
+    _exit(seen, verdict)
 
 
 def _exit(seen: HostSeen, verdict: Verdict) -> None:
@@ -139,10 +143,10 @@ def _ask_leave(words: Words, *, yes: bool) -> None:
     click.confirm(words("probe-plan-ask"), abort=True, err=True)
 
 
-def ask_password() -> str:
+def ask_password(words: Words) -> str:
     """Ask for the password or read it; never from the command line, where others could see it."""
     if sys.stdin.isatty():
-        asked: str = click.prompt("Password", hide_input=True, err=True)
+        asked: str = click.prompt(words.text("Password"), hide_input=True, err=True)
         return asked
     password = sys.stdin.readline(PASSWORD_OCTETS_MAX).rstrip("\r\n")
     if not password:
@@ -197,7 +201,12 @@ def _door(text: str) -> Door:
     return Door(Service(service), int(port or usual[service]))
 
 
-def _servers(texts: tuple[str, ...]) -> tuple[ServerAddress, ...]:
+def name_servers(texts: tuple[str, ...]) -> tuple[ServerAddress, ...]:
+    """Return the name servers that were named, or the system's.
+
+    Raises:
+        Failure: If one is no address.
+    """
     try:
         return tuple(map(parse_server, texts)) or system_servers(Path("/etc/resolv.conf"))
     except ValueError as problem:

@@ -1,5 +1,6 @@
 """`posthouse settings`, `posthouse doctor settings`: the right fields, and pasted ones beside."""
 
+import asyncio
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Final
 import click
 import msgspec
 
+from posthouse.cli.doctor_host import name_servers
 from posthouse.cli.doctor_words import Words, wanted_language
 from posthouse.cli.exits import Exit, Failure
 from posthouse.cli.installation import current_options, open_installation
@@ -15,6 +17,8 @@ from posthouse.cli.main import shared_options
 from posthouse.cli.output import document, note, say, table
 from posthouse.config.schema import Configuration
 from posthouse.config.schema_listeners import ServiceName, TlsRule
+from posthouse.dns.resolver import Resolver
+from posthouse.dns.servers import ServerAddress
 from posthouse.doctor.advice import PROGRAM_NAMES
 from posthouse.doctor.settings import (
     Difference,
@@ -25,6 +29,8 @@ from posthouse.doctor.settings import (
     outgoing_for,
 )
 from posthouse.mail.address import AddressError, parse_mailbox
+from posthouse.probe.published import from_dns
+from posthouse.probe.visiting import SECONDS
 
 _PASTE_OCTETS_MAX: Final = 256 * 1024
 _USUAL_PORTS: Final = {"submissions": 465, "submission": 587}  # RFC 8314 section 3.3, RFC 6409
@@ -35,15 +41,30 @@ _CLIENTS: Final = ("outlook", "outlook-express", "apple-mail", "ios-mail", "thun
 @click.argument("address")
 @click.option("--client", type=click.Choice(_CLIENTS), help="Only this mail program.")
 @click.option("--host", default="", help="Name of the server; else that of the configuration.")
+@click.option("--look-up", is_flag=True, help="Ask DNS what the domain of ADDRESS publishes.")
+@click.option("--dns", "servers", multiple=True, help="Name server to ask instead of the system's.")
 @click.option("--lang", default="", help="en or zh_Hans.")
 @shared_options
-def settings(address: str, *, client: str | None, host: str, lang: str) -> None:
+def settings(
+    address: str,
+    *,
+    client: str | None,
+    host: str,
+    look_up: bool,
+    servers: tuple[str, ...],
+    lang: str,
+) -> None:
     """Print the right fields for sending as ADDRESS, for each mail program in its own words.
 
-    Server and ports are those of the configuration; with --host, the usual ports of that server.
+    Server and ports are those of the configuration; with --host, the usual ports of that server;
+    with --look-up, those that the domain publishes (RFC 6186).
     """
     words = Words(wanted_language(lang))
-    right = _right(_checked(address), host)
+    if look_up:
+        note(words("probe-plan-dns", host=address.rpartition("@")[2]))
+        right = asyncio.run(_looked_up(_checked(address), name_servers(servers)))
+    else:
+        right = _right(_checked(address), host)
     programs = [
         it for it in fields_of(right, words.language) if client is None or it.program == client
     ]
@@ -112,11 +133,34 @@ def _right(address: str, host: str) -> Outgoing:
     except Failure as problem:
         if current_options().config:
             raise
-        raise Failure(f"{problem}; or name the server with --host", Exit.CONFIGURATION) from None
+        raise Failure(
+            f"{problem}; or name the server with --host, or --look-up", Exit.CONFIGURATION
+        ) from None
     try:
         return outgoing_for(address, configuration.hostname, _ports(configuration))
     except ValueError:
         raise Failure("no listener of this configuration takes submissions") from None
+
+
+async def _looked_up(address: str, servers: tuple[ServerAddress, ...]) -> Outgoing:
+    """Return the settings that the domain publishes.
+
+    Raises:
+        Failure: If it publishes none, or DNS does not answer.
+    """
+    domain = address.rpartition("@")[2]
+    resolver = Resolver(servers, SECONDS)
+    try:
+        search = await from_dns(resolver, domain)
+    finally:
+        await resolver.close()
+    for service in _USUAL_PORTS:
+        for it in search.found:
+            if it.door.service.value == service:
+                return outgoing_for(address, it.host, {service: it.door.port})
+    if search.troubles:
+        raise Failure(f"DNS does not answer: {search.troubles[0]}", Exit.TRY_AGAIN)
+    raise Failure(f"{domain} publishes no settings in DNS: name the server with --host")
 
 
 def _ports(configuration: Configuration) -> Mapping[str, int]:

@@ -90,7 +90,7 @@ def probe(  # noqa: PLR0913 - one parameter for each option, called by click onl
     )  # fmt: skip
     note(words("probe-plan-session", host=name, port=str(wanted.port)))
     if user:
-        wanted = msgspec.structs.replace(wanted, password=ask_password())
+        wanted = msgspec.structs.replace(wanted, password=ask_password(words))
     record: list[Line] = [] if current_options().json else _Shown()
     ended = asyncio.run(_run(wanted, record))
     _tell(wanted, ended, record, words)
