@@ -139,7 +139,13 @@ class Dispatcher:
             await self._sleep(look.next_due)
 
     async def _look(self) -> _Look:
-        """Ask the spool in a thread. If we are stopped meanwhile, what it gave is given back."""
+        """Ask the spool, in a thread if it has to ask the disk.
+
+        If we are stopped meanwhile, what it gave is given back.
+        """
+        await asyncio.sleep(0)  # others have their turn, however much there is to do
+        if (found := self._look_in_memory()) is not None:
+            return found
         asking = asyncio.create_task(asyncio.to_thread(self._ask, self._lanes.full_domains()))
         try:
             return await asyncio.shield(asking)
@@ -147,6 +153,13 @@ class Dispatcher:
             with suppress(StorageError):
                 self._give_back((await asking).works)
             raise
+
+    def _look_in_memory(self) -> _Look | None:
+        if len(self._looking) >= LOOK_UPS_MAX:
+            return None
+        full = self._lanes.full_domains() | self._paused | {domain for _, domain in self._looking}
+        found = self._spool.take_fresh(self._now(), TAKEN_AT_ONCE, full, each=TAKEN_EACH)
+        return None if found is None else _Look(*found)
 
     def _ask(self, full: set[str]) -> _Look:
         now = self._now()

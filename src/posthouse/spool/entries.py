@@ -31,6 +31,7 @@ class Delivered(Struct, frozen=True, array_like=True, tag="delivered"):
         reply: What the next hop said.
         host: Who said it.
         at: Microseconds since 1970.
+        tls: How the way there was protected, in words.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Delivered(Struct, frozen=True, array_like=True, tag="delivered"):
     reply: str
     host: str
     at: int
+    tls: str = ""
 
 
 class Gone(Struct, frozen=True, array_like=True, tag="gone"):

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
@@ -10,7 +11,7 @@ from typing import Final, Protocol
 from posthouse.mail.envelope import Envelope
 from posthouse.spool.database import is_no_room
 from posthouse.spool.large import SideFiles
-from posthouse.spool.records import StorageError
+from posthouse.spool.records import Offspring, StorageError
 from posthouse.spool.shelf import Arrival
 from posthouse.spool.writer import Done
 
@@ -162,6 +163,17 @@ class Intake:
             done(error)
 
         self._door.shelve(arrival, tell)
+
+
+def prepared(child: Offspring, files: SideFiles, new_id: Callable[[], str]) -> Arrival:
+    """Give a large content a side file; without room for one it waits in memory for room."""
+    octets = len(child.content)
+    if octets > MEMORY_OCTETS_MAX:
+        with suppress(OSError):
+            name = new_id()
+            files.keep(name, child.content)
+            return Arrival(child.id, child.envelope, b"", octets, file=name)
+    return Arrival(child.id, child.envelope, child.content, octets)
 
 
 def _told(error: OSError, path: Path) -> StorageError:

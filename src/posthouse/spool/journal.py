@@ -127,7 +127,8 @@ def quick_results(results: Mapping[int, Result]) -> dict[int, Settled]:
 
 def delivered_word(message_id: str, place: int, result: Settled, at: datetime) -> Delivered:
     """Return what the journal says of a recipient that has the message."""
-    return Delivered(message_id, (place,), result.kind, result.reply, result.host, to_number(at))
+    kind, reply, host = result.kind, result.reply, result.host
+    return Delivered(message_id, (place,), kind, reply, host, to_number(at), result.tls)
 
 
 def message_of(it: Fresh) -> Message:
@@ -158,6 +159,7 @@ def shelve_recovered(shelf: Shelf, found: Sequence[Recovered]) -> None:
     for it in found:
         if shelf.accept_once(arrival_of(it.kept)):
             for word in it.delivered:
-                outcome = Settled(word.kind, word.reply, word.host)  # type: ignore[arg-type]  # as written
+                kind = word.kind
+                outcome = Settled(kind, word.reply, word.host, word.tls)  # type: ignore[arg-type]  # as written
                 results = dict.fromkeys(word.places, outcome)
                 shelf.settle(it.kept.id, results, (), to_instant(word.at))

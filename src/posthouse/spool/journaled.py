@@ -51,12 +51,14 @@ from posthouse.spool.spool import (
     EVERYTHING,
     RESERVE_OCTETS,
     Answer,
+    Look,
     Spool,
     ignore,
 )
 from posthouse.spool.writer import Change, Done
 
 MEMORY_OCTETS: Final = 32 * 1024 * 1024
+PAST: Final = datetime(1971, 1, 1, tzinfo=UTC)
 FAR: Final = datetime(9999, 1, 1, tzinfo=UTC)
 FRESH_SECONDS: Final = 10.0  # then a message moves to the shelf
 PAST_MAX: Final = 500  # journeys that wait to be written together
@@ -155,20 +157,33 @@ class JournaledSpool(Spool):
             works += super().take_due(now, limit - len(works), exclude, each=each)
         return works
 
+    def take_fresh(self, now: datetime, limit: int, exclude: Collection[str], *, each: int) -> Look:
+        """Take what is due here, while nothing is on the shelf."""
+        quiet = self._quiet_until(now)
+        if quiet is None or self.trouble is not None:
+            return None
+        works = self._journal.fresh.take(now, limit, exclude, each)
+        if works:
+            return works, None
+        return works, min(quiet, self._journal.fresh.next_due(now) or quiet)
+
+    def _quiet_until(self, now: datetime) -> datetime | None:
+        """When the shelf has to be asked again; None if that is now."""
+        quiet = self._shelf_quiet_until
+        return quiet if not self._shelf_changed and quiet is not None and now < quiet else None
+
     def _take_shelved(
         self, now: datetime, limit: int, exclude: Collection[str], each: int
     ) -> list[Work]:
         """Ask the shelf, unless it is known that nothing there is due."""
-        quiet = self._shelf_quiet_until
-        if not self._shelf_changed and quiet is not None and now < quiet:
+        if self._quiet_until(now) is not None:
             return []
         self._shelf_changed = False
         works = super().take_due(now, limit, exclude, each=each)
-        if works or exclude:
-            self._shelf_changed = True
-        else:
-            with self._readers.one() as sql:
-                self._shelf_quiet_until = reading.next_due(sql, now) or FAR
+        if not works:
+            with self._readers.one() as sql:  # what is excluded or leased is due as well
+                self._shelf_quiet_until = reading.next_due(sql, PAST) or FAR
+        self._shelf_changed = self._shelf_changed or bool(works)
         return works
 
     def next_due(self, after: datetime) -> datetime | None:

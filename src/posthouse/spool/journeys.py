@@ -20,5 +20,6 @@ def accepted_text(envelope: Envelope, octets: int) -> str:
 def ended_text(address: str, ending: str, result: Result) -> str:
     """Say how an attempt ended for a recipient."""
     reply = result.reply[:REPLY_SIGNS_MAX]
-    words = f" ({result.host}: {reply})" if result.host else f" ({reply})" if reply else ""
-    return f"<{address}>: {ending}{words}"
+    who = ", ".join(it for it in (result.host, result.tls) if it)
+    said = ": ".join(it for it in (who, reply) if it)
+    return f"<{address}>: {ending}" + (f" ({said})" if said else "")

@@ -10,7 +10,6 @@ Guarantees (docs/spool.md; each has a test that bears its name):
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from posthouse.spool import reading
 from posthouse.spool.database import open_for_writing
 from posthouse.spool.disk import Disk
 from posthouse.spool.identifiers import IdSource
-from posthouse.spool.intake import MEMORY_OCTETS_MAX, Intake
+from posthouse.spool.intake import MEMORY_OCTETS_MAX, Intake, prepared
 from posthouse.spool.large import SideFiles
 from posthouse.spool.leases import Leases
 from posthouse.spool.lock import lock_directory
@@ -43,9 +42,8 @@ from posthouse.spool.writer import Change, Done, Writer
 EVERYTHING: Final = Filters()
 RESERVE_OCTETS: Final = 32 * 1024 * 1024
 EACH_DESTINATION: Final = 20  # messages for one destination in one `take_due`
-
-
 Answer = TypeVar("Answer")
+Look = tuple[list[Work], datetime | None] | None
 
 
 def ignore(_: StorageError | None) -> None:
@@ -181,6 +179,17 @@ class Spool:
         with self._readers.one() as sql:
             return self._leases.take_due(sql, now, limit, exclude, each)
 
+    def take_fresh(
+        self,
+        now: datetime,  # noqa: ARG002 - for a spool that has a memory
+        limit: int,  # noqa: ARG002 - the same
+        exclude: Collection[str],  # noqa: ARG002 - the same
+        *,
+        each: int,  # noqa: ARG002 - the same
+    ) -> Look:
+        """Do so and tell the next due time, without asking the disk; None if that has to be."""
+        return None
+
     def next_due(self, after: datetime) -> datetime | None:
         """Return the earliest time behind `after` at which something becomes due."""
         with self._readers.one() as sql:
@@ -210,7 +219,7 @@ class Spool:
             self._wake(error)
 
         def submit() -> None:
-            children = [self._prepared(child) for child in offspring]
+            children = [prepared(child, self.files, self._ids.new) for child in offspring]
             record = partial(self._shelf.settle, message_id, fixed, children, at)
             self._writer.submit(Change(record, tell, lazy=True))
 
@@ -348,18 +357,6 @@ class Spool:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
-
-    # ------------------------------------------------------------ details
-
-    def _prepared(self, child: Offspring) -> Arrival:
-        """Give a large content a side file; without room for one it waits in memory for room."""
-        octets = len(child.content)
-        if octets > MEMORY_OCTETS_MAX:
-            with suppress(OSError):
-                name = self._ids.new()
-                self.files.keep(name, child.content)
-                return Arrival(child.id, child.envelope, b"", octets, file=name)
-        return Arrival(child.id, child.envelope, child.content, octets)
 
     def _removed(self, message_id: str, file: str) -> None:
         self._recent.forget(message_id)
