@@ -117,7 +117,8 @@ def index(knowledge: Knowledge, language: str) -> str:
     say = translations(language).gettext
     causes = knowledge.wordings.cause
     rows = [f"- [{say(causes[c].title)}]({c.value}.md): {say(causes[c].sentence)}" for c in Cause]
-    return "\n".join(["# posthouse doctor", "", *rows, ""])
+    first = f"[{say(knowledge.wordings.words['people-first'])}](help-desk.md)"
+    return "\n".join(["# posthouse doctor", "", first, "", *rows, ""])
 
 
 def coverage(knowledge: Knowledge) -> str:
