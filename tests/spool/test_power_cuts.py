@@ -93,7 +93,7 @@ class Life:
 @pytest.mark.parametrize(
     ("failures", "full"), [(0.0, 0.0), (0.03, 0.0), (0.0, 0.2)], ids=["sound", "failing", "filling"]
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_nothing_promised_is_lost_or_torn_by_a_power_cut(
     failures: float, full: float, seed: int

@@ -67,11 +67,15 @@ def fresh(kept: Kept, segment: Segment, since: float) -> Fresh:
 
 
 class FreshMessages:
-    """All of them. Any thread may call; nothing here waits."""
+    """All of them. Any thread may call; nothing here waits.
+
+    Attributes:
+        octets: Of memory they cost.
+    """
 
     def __init__(self, budget_octets: int) -> None:
         self._budget = budget_octets
-        self._octets = 0
+        self.octets = 0
         self._all: dict[str, Fresh] = {}  # the oldest first
         self._due: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()  # ids by destination
         self._lock = threading.Lock()
@@ -84,7 +88,7 @@ class FreshMessages:
         with self._lock:
             for it in messages:
                 self._all[it.kept.id] = it
-                self._octets += it.size
+                self.octets += it.size
                 for destination in it.places:
                     self._due.setdefault(destination, OrderedDict())[it.kept.id] = None
 
@@ -167,7 +171,7 @@ class FreshMessages:
     def older_than(self, since: float) -> list[str]:
         """Return the ids of what was accepted before, and of the oldest beyond the budget."""
         with self._lock:
-            octets, ids = self._octets, []
+            octets, ids = self.octets, []
             for it in self._all.values():
                 if it.since >= since and octets <= self._budget:
                     break
@@ -177,7 +181,7 @@ class FreshMessages:
 
     def is_over_budget(self) -> bool:
         """Whether more is here than should be."""
-        return self._octets > self._budget
+        return self.octets > self._budget
 
     def ids(self) -> list[str]:
         """Return all ids, the oldest first."""
@@ -186,7 +190,7 @@ class FreshMessages:
 
     def _remove(self, it: Fresh) -> None:
         del self._all[it.kept.id]
-        self._octets -= it.size
+        self.octets -= it.size
         for destination in it.places:
             waiting = self._due.get(destination)
             if waiting is not None:

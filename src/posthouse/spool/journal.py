@@ -68,6 +68,7 @@ class Journal:
     def __init__(self, memory_octets: int) -> None:
         self.fresh = FreshMessages(memory_octets)
         self.moving: dict[str, Fresh] = {}  # on their way to the shelf
+        self.moving_octets = 0
         self.past: list[Past] = []
         self.lanes: Lanes | None = None
         self.looked = time.monotonic()
@@ -78,6 +79,11 @@ class Journal:
         """Return a message that is not on the shelf yet."""
         wanted = message_id.upper()
         return self.fresh.find(wanted) or self.moving.get(wanted)
+
+    @property
+    def owed_octets(self) -> int:
+        """Room that it takes to bring to the shelf what is not there: database and its WAL."""
+        return 2 * (self.fresh.octets + self.moving_octets)
 
     @property
     def is_empty(self) -> bool:

@@ -96,10 +96,11 @@ class JournaledSpool(Spool):
         """Whether a message of this size would find room now; the disk is asked now and then."""
         if self._allowance.covers(octets):
             return True
-        if super().has_room(octets + ALLOWED_OCTETS):
+        owed = self._journal.owed_octets  # else the journal could not be emptied any more
+        if super().has_room(3 * ALLOWED_OCTETS + owed):
             self._allowance.renew()
             return True
-        return super().has_room(octets)
+        return super().has_room(3 * octets + owed)
 
     def shelve(self, arrival: Arrival, done: Done) -> None:
         """Queue a complete message: for the journal, if it is to be delivered at once."""
@@ -332,6 +333,7 @@ class JournaledSpool(Spool):
                 if it is None:
                     continue
                 self._journal.moving[message_id] = it
+                self._journal.moving_octets += it.size
                 self._journal.fresh.surrender(message_id)
                 for destination in it.leased:
                     work = it.work_for(destination)
@@ -346,6 +348,7 @@ class JournaledSpool(Spool):
             return
         with self._journal.lock:
             self._journal.moving.pop(it.kept.id, None)
+            self._journal.moving_octets -= it.size
             self._journal.forget(it)
         self._wake(None)
 

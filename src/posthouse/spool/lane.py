@@ -12,6 +12,7 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Final
 
 from msgspec import Struct
@@ -113,7 +114,10 @@ class Lane:
         self._eager = 0
         self._resting = False
         self._closed = False
-        self._changed = threading.Condition()
+        self._changed = threading.Lock()
+        # A condition would cost three changes of thread for a message that comes alone.
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._listening = self._dozing = False
         self._living = 0
         self._worked = False  # since the last look
         self._handle = -1
@@ -129,8 +133,8 @@ class Lane:
             if refused is None:
                 self._waiting.append(record)
                 self._eager += not record.lazy
-                if not record.lazy or len(self._waiting) == 1:
-                    self._changed.notify()
+                if self._listening and (not record.lazy or self._dozing):
+                    self._ring()
                 return
         record.done(None, refused)
 
@@ -154,7 +158,7 @@ class Lane:
         """Write what waits, then end."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
+            self._ring()
         self._thread.join()
         os.close(self._handle)
 
@@ -172,25 +176,53 @@ class Lane:
             del group  # an idle lane holds no contents
 
     def _next_group(self) -> list[Record] | None:
-        """Return what goes together; empty when it is time to look; None at the end."""
-        with self._changed:
-            patience = LOOK_SECONDS if self._living or self._worked else None
-            self._changed.wait_for(lambda: self._waiting or self._closed, patience)
-            if not self._waiting:
-                return None if self._closed else []
-            if not self._is_urgent():
-                pause = REST_SECONDS if self._resting else LAZY_SECONDS
-                self._changed.wait_for(self._is_urgent, pause)
-            size = _group_size(self._waiting)
-            group = self._waiting[:size]
-            del self._waiting[:size]
-            self._eager -= sum(not record.lazy for record in group)
-            self._writing = len(group)
-            return group
+        """Return what goes together; empty when it is time to look; None at the end.
+
+        For a moment lazy records are waited for without being called; after it the thread dozes,
+        and the first of them wakes it.
+        """
+        patience: float | None = REST_SECONDS if self._resting else LAZY_SECONDS
+        dozing = False
+        while True:
+            with self._changed:
+                if self._is_urgent():
+                    return self._taken()
+                if self._closed:
+                    return None
+                self._listening, self._dozing = True, dozing
+            rang = self._hear(patience)
+            with self._changed:
+                self._listening = False
+                if not rang and self._waiting:
+                    return self._taken()
+                if not rang and dozing:
+                    return []
+                dozing = not (rang and self._waiting)
+                lives = self._living or self._worked
+                patience = LAZY_SECONDS if not dozing else LOOK_SECONDS if lives else None
+
+    def _taken(self) -> list[Record]:
+        size = _group_size(self._waiting)
+        group = self._waiting[:size]
+        del self._waiting[:size]
+        self._eager -= sum(not record.lazy for record in group)
+        self._writing = len(group)
+        return group
 
     def _is_urgent(self) -> bool:
         crowded = len(self._waiting) >= LAZY_RECORDS_MAX and not self._resting
-        return self._closed or self._eager > 0 or crowded
+        return self._eager > 0 or crowded or (self._closed and bool(self._waiting))
+
+    def _ring(self) -> None:
+        self._listening = False
+        self._bell.put(None)
+
+    def _hear(self, seconds: float | None) -> bool:
+        try:
+            self._bell.get(timeout=seconds)
+        except Empty:
+            return False
+        return True
 
     def _commit(self, group: list[Record]) -> None:
         if self.trouble is not None:
