@@ -15,7 +15,7 @@ from posthouse.doctor.diagnosis import CONFIDENT, diagnose
 
 FOLDER = Path(__file__).parent / "held_out"
 # Right first, right among the first three, stated and wrong: not worse than these.
-FLOORS = {"first": (58, 60, 1), "second": (56, 58, 2), "third": (43, 45, 2)}
+FLOORS = {"first": (58, 60, 1), "second": (56, 60, 2), "third": (43, 46, 2), "fourth": (36, 37, 0)}
 
 
 def texts(name: str) -> list[dict[str, Any]]:
@@ -41,7 +41,7 @@ def test_what_was_understood_without_knowing_it_stays_understood(name: str) -> N
 
 def test_they_are_many_and_in_many_languages_and_none_is_in_the_other_texts() -> None:
     held_out = [text for name in FLOORS for text in texts(name)]
-    assert len(held_out) >= 160
+    assert len(held_out) >= 200
     assert len({text["language"] for text in held_out}) >= 19
     assert {text["cause"] for text in held_out} <= set(Cause)
     known = "".join(path.read_text() for path in (FOLDER.parent / "texts").glob("*.toml"))

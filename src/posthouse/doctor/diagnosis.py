@@ -20,6 +20,7 @@ from posthouse.doctor.words import Folded, fold_with_origin
 SCHEMA: Final = "posthouse.diagnosis/1"
 
 CONFIDENT: Final = 0.65  # from here the answer is stated, below it is offered as a guess
+_POSSIBLE: Final = 0.045  # from here a cause is worth naming beside others
 _HEARD: Final = 0.3  # below this nothing was understood
 _REPLY_COUNTS: Final = 0.55
 _PROSE_COUNTS: Final = 0.6
@@ -175,18 +176,20 @@ def _in_order(weighed: tuple[Weighed, ...]) -> list[Weighed]:
     head = [*sure_prose, *replies] if surest < 0.7 and sure_prose else replies
     rest = [one for one in speaking if one not in head]
     rest.sort(key=lambda one: (strengths[id(one)] < _PROSE_WINS, -strengths[id(one)]))
+    if not replies:
+        return _general_last([*head, *rest], strengths)
     return [*head, *_general_last(rest, strengths)]
 
 
-def _general_last(rest: list[Weighed], strengths: dict[int, float]) -> list[Weighed]:
+def _general_last(order: list[Weighed], strengths: dict[int, float]) -> list[Weighed]:
     """Put "cannot connect" behind the sentence that says why, if there is one."""
-    general = [one for one in rest if _first_cause(one) is Cause.PORT_BLOCKED]
+    general = [one for one in order if _first_cause(one) is Cause.PORT_BLOCKED]
     telling = [
         one
-        for one in rest
+        for one in order
         if _first_cause(one) in _WHY_NOT_CONNECTED and strengths[id(one)] >= _PROSE_COUNTS
     ]
-    return [*telling, *(one for one in rest if one not in telling)] if general else rest
+    return [*telling, *(one for one in order if one not in telling)] if general else order
 
 
 def _first_cause(one: Weighed) -> Cause:
@@ -250,7 +253,7 @@ def _candidates(findings: tuple[Finding, ...], weighed: tuple[Weighed, ...]) -> 
     for one in weighed:
         for cause, score in one.scores().items():
             best[cause] = max(best.get(cause, 0.0), score * _KIND_WEIGHT[one.clause.kind])
-    others = sorted((c for c in best if best[c] >= 0.1), key=lambda c: -best[c])
+    others = sorted((c for c in best if best[c] >= _POSSIBLE), key=lambda c: -best[c])
     found = [finding.cause for finding in findings]
     return tuple(dict.fromkeys([*found, *others]))[:_CANDIDATES_MAX]
 
