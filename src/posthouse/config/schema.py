@@ -36,6 +36,7 @@ from posthouse.config.schema_outbound import (
     Screening,
     Security,
     SmartHostSignIn,
+    TlsReports,
 )
 from posthouse.config.schema_storage import (
     WORDING_FIELDS,
@@ -98,6 +99,7 @@ __all__ = [
     "SmartHostSignIn",
     "Storage",
     "Tls",
+    "TlsReports",
     "TlsRule",
     "Tokens",
     "Via",
@@ -142,6 +144,9 @@ class Configuration(Section):
     identity: Annotated[Identity, meaning("Who may write as whom.")] = Identity.model_validate({})
     refusals: Annotated[Refusals, meaning("What we say when we refuse.")] = Refusals()
     outbound: Annotated[Outbound, meaning("Where mail goes out.")] = Outbound()
+    tls_reports: Annotated[
+        TlsReports, meaning("What other domains are told about TLS with their servers.")
+    ] = TlsReports()
     authentication: Annotated[Authentication, meaning("Being believed, and whom to believe.")] = (
         Authentication()
     )

@@ -153,9 +153,24 @@ class Outbound(Section):
         Security,
         meaning(
             "opportunistic: TLS where offered, plain otherwise. required: never plain."
-            " verified: never plain, and the certificate must be right."
+            " verified: never plain, and the certificate must be right, by DANE or by a public"
+            " authority."
         ),
     ] = Security.OPPORTUNISTIC
+    dane: Annotated[
+        Flag,
+        meaning(
+            "Where a domain's DNS says by DNSSEC which certificate its servers have (TLSA records),"
+            " send to no other. Needs a resolver that checks DNSSEC, see [dns] trust_ad."
+        ),
+    ] = True
+    mta_sts: Annotated[
+        Flag,
+        meaning(
+            "Where a domain publishes a policy (MTA-STS) to be enforced, send only by TLS with a"
+            " verified certificate to the servers it names. DANE goes first."
+        ),
+    ] = True
     sessions: Annotated[Count, meaning("Sessions to all next hops at a time.")] = 100
     sessions_per_host: Annotated[
         Count,
@@ -192,6 +207,29 @@ class Dns(Section):
         meaning("Resolvers, address or address:port. Default: those of the system."),
     ] = ()
     timeout: Annotated[Duration, meaning("How long one question may take.")] = parse_duration("5 s")
+    trust_ad: Annotated[
+        Flag,
+        meaning(
+            "Believe the servers when they say that they checked an answer by DNSSEC (AD bit). Only"
+            " where nobody can change their answers on the way to us; a server on a loopback"
+            " address is always believed. DANE needs it."
+        ),
+    ] = False
+
+
+class TlsReports(Section):
+    """Reports to other domains of how TLS with their servers went (TLSRPT, RFC 8460)."""
+
+    send: Annotated[
+        Flag,
+        meaning("Count, and send a report a day to each domain that asks for them in its DNS."),
+    ] = False
+    author: Annotated[
+        Address | None, meaning("Who sends them, and reads answers. Default: the postmaster.")
+    ] = None
+    organization: Annotated[
+        Text, meaning("Name of ours in the reports. Default: the hostname.")
+    ] = ""
 
 
 class Screening(Section):

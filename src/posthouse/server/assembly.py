@@ -128,11 +128,8 @@ class Server:
         self.incoming.smtp.returns = self._office.returns
         self.incoming.speak(self._office.languages.of)
         out = outgoing(configuration, ground, self._office)
-        self.dispatcher, self._carrier, self._recipients = (
-            out.dispatcher,
-            out.carrier,
-            out.recipients,
-        )
+        self.dispatcher, self._carrier = out.dispatcher, out.carrier
+        self._recipients, self._protection = out.recipients, out.protection
         self.incoming.smtp.facts.relayed = self._recipients
 
     @property
@@ -169,6 +166,7 @@ class Server:
         self._bound = bound
         await self.watched.start()
         self.dispatcher.start()
+        self._protection.start()
         self._housekeeping.start()
         loop = asyncio.get_running_loop()
         for listener in bound:
@@ -188,6 +186,7 @@ class Server:
         self.incoming.census.shutting_down = True
         await self._end_sessions(grace)
         await self.dispatcher.stop(min(grace, timedelta(seconds=10)))
+        await self._protection.stop()
         await self._recipients.close()
         await self._carrier.close()
         await self.incoming.examiner.close()
@@ -237,6 +236,7 @@ class Server:
         self.incoming.use_certificate(certificates.context)
         self.dispatcher.use_routes(routes)
         self._recipients.rules = recipients
+        self._protection.use(configuration)
         self.watched.watch(watches_of(configuration))
         self.dispatcher.wake()
 
@@ -317,7 +317,9 @@ def configured_certificates(configuration: Configuration, base: Path) -> Certifi
 def resolver_of(configuration: Configuration) -> Resolver:
     """Return who asks DNS for us."""
     named = tuple(ServerAddress(it.host, it.port) for it in configuration.dns.servers)
-    return Resolver(named or system_servers(), configuration.dns.timeout.total_seconds())
+    dns = configuration.dns
+    seconds = dns.timeout.total_seconds()
+    return Resolver(named or system_servers(), seconds, trust_ad=dns.trust_ad)
 
 
 def watches_of(configuration: Configuration) -> Mapping[str, Watch]:

@@ -24,11 +24,11 @@ from posthouse.delivery.routes import Routes
 from posthouse.delivery.settings import manners_of, patience_of, routes_of, site_of, width_of
 from posthouse.delivery.signing import KeyRing, Post, SigningCarrier
 from posthouse.delivery.signing_keys import SigningKeys
-from posthouse.delivery.transport import Transport
 from posthouse.dns.exchangers import Ourselves
 from posthouse.doctor.translation import language_of
 from posthouse.mail.address import AddressError, Mailbox, ReversePath
 from posthouse.server.ground import Ground
+from posthouse.server.protection import Protection
 from posthouse.server.troubles import EXIT_CONFIGURATION, StartError
 
 
@@ -107,11 +107,13 @@ class Outgoing(Struct, frozen=True, eq=False):
         dispatcher: Takes what is due.
         carrier: Its connections.
         recipients: Who exists behind domains that are passed on.
+        protection: What other domains demand of TLS, and what they are told.
     """
 
     dispatcher: Dispatcher
     carrier: SigningCarrier
     recipients: RelayRecipients
+    protection: Protection
 
 
 def outgoing(configuration: Configuration, ground: Ground, office: PostOffice) -> Outgoing:
@@ -129,11 +131,8 @@ def outgoing(configuration: Configuration, ground: Ground, office: PostOffice) -
         ourselves(configuration),
         literals=configuration.outbound.address_literals,
     )
-    transport = Transport(
-        hosts,
-        manners_of(configuration),
-        client_contexts(),
-    )
+    protection = Protection(configuration, ground, client_contexts())
+    transport = protection.transport(hosts, manners_of(configuration))
     keys = SigningKeys(ground.stores.directory / "dkim")
     ring = KeyRing(keys, ground.resolver.txt, now=ground.now, log=log)
     carrier = SigningCarrier(transport, ring, office.post, ground.now)
@@ -159,7 +158,8 @@ def outgoing(configuration: Configuration, ground: Ground, office: PostOffice) -
         return await transport.probe(dispatcher.routes.find(mailbox.domain), mailbox, ground.now())
 
     rules = recipient_rules(configuration, ground.base)
-    return Outgoing(dispatcher, carrier, RelayRecipients(rules, probe, ground.now))
+    recipients = RelayRecipients(rules, probe, ground.now)
+    return Outgoing(dispatcher, carrier, recipients, protection)
 
 
 def recipient_rules(configuration: Configuration, base: Path) -> RecipientRules:
