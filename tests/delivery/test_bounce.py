@@ -245,3 +245,9 @@ def test_a_report_about_a_large_message_reads_only_its_head() -> None:
     report = reporter().settlement(ended, Large()).offspring[0]
     assert b"text/rfc822-headers" in report.content
     assert b".dot" not in report.content
+
+
+def test_a_report_is_as_secret_as_the_message_that_it_quotes() -> None:
+    for requiretls in (False, True):
+        (report,) = settle(work(requiretls=requiretls), UNKNOWN).offspring
+        assert report.envelope.requiretls is requiretls

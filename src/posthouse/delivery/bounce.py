@@ -259,6 +259,7 @@ def _report_envelope(to: Mailbox, octets: bytes, about: _About) -> Envelope:
         accepted=about.now,
         body="7BIT" if octets.isascii() else "8BITMIME",
         smtputf8=about.envelope.smtputf8 and not (octets.isascii() and to.is_ascii),
+        requiretls=about.envelope.requiretls,  # it quotes the message (RFC 8689 §5)
     )
 
 

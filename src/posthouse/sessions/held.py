@@ -80,6 +80,7 @@ class HeldNotices:
             recipients=(Recipient(to, notify=frozenset({Notify.NEVER})),),
             accepted=self._now(),
             body="7BIT" if octets.isascii() else "8BITMIME",
+            requiretls=envelope.requiretls,  # the notice quotes the message (RFC 8689 §5)
         )
 
         def done(trouble: StorageError | None) -> None:

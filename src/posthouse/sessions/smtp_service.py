@@ -183,5 +183,6 @@ class SmtpService(Struct, eq=False):
             mechanisms=names,
             sign_in_after_tls=after_tls and self.tls is not None,
             tls=tls,
+            requiretls=True,
             tells=tells,
         )

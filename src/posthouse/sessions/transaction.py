@@ -66,6 +66,7 @@ class Transaction:
             envelope_id=self.mail.envelope_id,
             return_content=self.mail.return_content,
             recognised=self.recognised,
+            requiretls=self.mail.requiretls,
         )
 
     def abandon(self) -> None:
