@@ -262,3 +262,31 @@ def test_a_slow_disk_is_given_more_lanes_and_all_are_recovered(tmp_path: Path) -
         shutil.copytree(tmp_path / "spool", tmp_path / "crashed")
     with opened(tmp_path / "crashed") as spool:
         assert [it.id for it in spool.list_messages(limit=1000)] == promised
+
+
+def test_a_message_that_cannot_be_written_down_is_refused_and_the_others_are_not(
+    tmp_path: Path,
+) -> None:
+    with opened(tmp_path) as spool:
+        odd = offer(spool, envelope("a@example.net", account="\ud800"))[1]
+        fine = offer(spool, envelope("b@example.net"))[1]
+        error = odd.wait()
+        assert error is not None
+        assert error.kind == "refused"
+        assert fine.wait() is None
+        accept(spool, envelope("c@example.net"))
+
+
+def test_a_bug_in_the_thread_of_the_journal_stops_the_mail_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(_: JournaledSpool) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(JournaledSpool, "_group_ended", ended)
+    with opened(tmp_path) as spool:
+        accept(spool, envelope("a@example.net"))
+        error = offer(spool, envelope("b@example.net"))[1].wait()
+        assert error is not None
+        assert error.kind == "broken"
+        assert "a bug" in str(spool.trouble)

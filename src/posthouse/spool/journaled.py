@@ -107,7 +107,7 @@ class JournaledSpool(Spool):
         if self.trouble is not None:
             done(self.trouble)
             return
-        later = arrival.envelope.accepted > self._now()
+        later = arrival.envelope.due > self._now()
         if arrival.file or arrival.hold or later or not self.has_room(arrival.octets):
             super().shelve(arrival, done)
             return

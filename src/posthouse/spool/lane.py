@@ -166,14 +166,22 @@ class Lane:
 
     def _run(self) -> None:
         while (group := self._next_group()) is not None:
-            if group:
-                self._commit(group)
-            else:
-                self._look()
-            self._worked = bool(group)
-            self._writing = 0
-            self._tidy()
+            try:
+                self._deal_with(group)
+            except Exception as error:  # noqa: BLE001 - nobody must wait for a thread that is gone
+                self.trouble = StorageError(
+                    "broken", f"{self._directory}: {error!r}. No more mail is taken until a restart"
+                )
             del group  # an idle lane holds no contents
+
+    def _deal_with(self, group: list[Record]) -> None:
+        if group:
+            self._commit(group)
+        else:
+            self._look()
+        self._worked = bool(group)
+        self._writing = 0
+        self._tidy()
 
     def _next_group(self) -> list[Record] | None:
         """Return what goes together; empty when it is time to look; None at the end.
@@ -229,8 +237,10 @@ class Lane:
             _tell(group, None, self.trouble)
             return
         segment = self._segments[-1]
+        octets, group = _framed(group)
+        if not group:
+            return
         try:
-            octets = b"".join(frame(record.octets()) for record in group)
             self._write(segment, octets, flush=any(not record.lazy for record in group))
         except OSError as error:
             self._failed(group, self._told(error))
@@ -360,6 +370,20 @@ def _group_size(waiting: list[Record]) -> int:
         if octets >= GROUP_OCTETS_MAX:
             return number
     return min(len(waiting), GROUP_RECORDS_MAX)
+
+
+def _framed(group: list[Record]) -> tuple[bytes, list[Record]]:
+    """Return the octets of a group, without records that have none (a bug of who made them)."""
+    frames: list[bytes] = []
+    good: list[Record] = []
+    for record in group:
+        try:
+            frames.append(frame(record.octets()))
+        except Exception as error:  # noqa: BLE001 - the others need not suffer
+            _tell([record], None, StorageError("refused", f"the journal cannot say it: {error!r}"))
+        else:
+            good.append(record)
+    return b"".join(frames), good
 
 
 def _tell(group: list[Record], segment: Segment | None, error: StorageError | None) -> None:

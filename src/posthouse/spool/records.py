@@ -1,6 +1,6 @@
 """What goes into the spool and comes out of it, as values."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -197,6 +197,22 @@ class DestinationSummary(Struct, frozen=True):
     oldest: datetime | None
     next_due: datetime | None
     last_reply: str
+
+
+class Postponed(Struct, frozen=True):
+    """What waits for a destination that cannot be reached is put off, all at once.
+
+    Attributes:
+        destination: The domain.
+        until: Not due before.
+        tell_after: Age at which a sender is to be told: who has not been told stays due then.
+        give_up_after: Age at which a message expires: it stays due then.
+    """
+
+    destination: str
+    until: datetime
+    tell_after: timedelta
+    give_up_after: timedelta
 
 
 class Paused(Struct, frozen=True):

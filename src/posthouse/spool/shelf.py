@@ -6,7 +6,7 @@ are changed in the same transaction as what they count, so they can never disagr
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from msgspec import Struct, msgpack
@@ -14,7 +14,7 @@ from msgspec import Struct, msgpack
 from posthouse.mail.envelope import Envelope
 from posthouse.spool.identifiers import id_of, number_of
 from posthouse.spool.journeys import REPLY_SIGNS_MAX, accepted_text
-from posthouse.spool.records import Again, Result, Settled
+from posthouse.spool.records import Again, Postponed, Result, Settled
 from posthouse.spool.times import to_number
 from posthouse.telemetry.database import insert_rows
 
@@ -115,7 +115,8 @@ class Shelf:
             ),
         )
         self._sql.execute("INSERT INTO content VALUES (?, ?)", (number, arrival.content))
-        self._accept_recipients(number, envelope, None if arrival.hold else accepted)
+        due = None if arrival.hold else to_number(envelope.due)
+        self._accept_recipients(number, envelope, due)
         self._messages += 1
         self._messages_held += bool(arrival.hold)
         self._octets += arrival.octets
@@ -236,6 +237,25 @@ class Shelf:
             (destination,),
         ).fetchall()
         return sum(self.move(id_of(number), via, at) for (number,) in numbers)
+
+    def postpone(self, it: Postponed, at: datetime) -> int:
+        """Put off what is due at a destination; how many recipients. Counts as no attempt."""
+        until, microsecond = to_number(it.until), timedelta(microseconds=1)
+        changed = self._sql.execute(
+            "UPDATE recipient SET due = ?1 WHERE destination = ?2 AND due <= ?3"
+            " AND EXISTS (SELECT 1 FROM message AS m WHERE m.number = recipient.number"
+            " AND m.bounce = '' AND m.via = '' AND (m.accepted + ?4 > ?1"
+            " OR (recipient.delay_told AND m.accepted + ?5 > ?1)))",
+            (
+                until,
+                it.destination,
+                to_number(at),
+                it.tell_after // microsecond,
+                it.give_up_after // microsecond,
+            ),
+        ).rowcount
+        self._count(self._waiting, it.destination, 0)
+        return changed
 
     def pause(self, destination: str, why: str, at: datetime) -> None:
         """Send nothing to a destination until `resume`."""

@@ -31,6 +31,7 @@ from posthouse.spool.records import (
     Message,
     Offspring,
     Paused,
+    Postponed,
     Result,
     StorageError,
     Summary,
@@ -315,6 +316,10 @@ class Spool:
     def move_all(self, destination: str, via: str) -> int:
         """Do so with all that waits for one destination; how many messages."""
         return self._do(lambda: self._shelf.move_all(destination, via, self._now()))
+
+    def postpone(self, what: Postponed) -> int:
+        """Put off what is due at a destination that cannot be reached; how many recipients."""
+        return self._do(lambda: self._shelf.postpone(what, self._now()))
 
     def pause(self, destination: str, why: str) -> None:
         """Record that nothing goes to a destination: who takes leaves it out by `exclude`."""
