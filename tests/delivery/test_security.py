@@ -14,7 +14,7 @@ from posthouse.delivery.next_hosts import Host
 from posthouse.delivery.opening import Manners, TlsContexts
 from posthouse.delivery.outcomes import Deferred, Delivered, Failed, Outcome
 from posthouse.delivery.routes import Exchangers, Route, SmartHost, TlsWish
-from posthouse.delivery.security import Demand, Security
+from posthouse.delivery.security import Security
 from posthouse.delivery.sts_policies import Finding
 from posthouse.delivery.tls_terms import Assurance, Basis, Trouble
 from posthouse.delivery.transport import Transport
@@ -76,9 +76,9 @@ def world() -> World:
 
 
 async def assured(
-    world: World, host: Host = SECURE, demand: Demand = Demand.USUAL, route: Route = BY_MX
+    world: World, host: Host = SECURE, *, requiretls: bool = False, route: Route = BY_MX
 ) -> Assurance:
-    found = await world.security.assure(route, DOMAIN, [host], demand)
+    found = await world.security.assure(route, DOMAIN, [host], requiretls=requiretls)
     return found.get("localhost", Assurance())
 
 
@@ -164,22 +164,18 @@ async def test_both_can_be_switched_off(world: World) -> None:
     assert (await security.assure(BY_MX, DOMAIN, [SECURE]))["localhost"].basis is Basis.ROUTE
 
 
-async def test_a_sender_may_want_less(world: World) -> None:
-    world.publish(RIGHT.record(3))
-    world.found = Finding(ENFORCE)
-    assert await world.security.assure(BY_MX, DOMAIN, [SECURE], Demand.ANYHOW) == {}
-
-
 async def test_a_sender_may_want_more(world: World) -> None:
-    plain = await assured(world, INSECURE, Demand.REQUIRE)
+    plain = await assured(world, INSECURE, requiretls=True)
     assert (plain.bars, plain.final) == (True, True)
-    assert (await assured(world, SECURE, Demand.REQUIRE)) == Assurance(Basis.REQUIRETLS)
+    assert (await assured(world, SECURE, requiretls=True)) == Assurance(Basis.REQUIRETLS)
     smart = Route(SmartHost("localhost", 25))
-    assert (await assured(world, INSECURE, Demand.REQUIRE, smart)) == Assurance(Basis.REQUIRETLS)
+    assert (await assured(world, INSECURE, requiretls=True, route=smart)) == Assurance(
+        Basis.REQUIRETLS
+    )
     world.found = Finding(structs.replace(ENFORCE, mode=Mode.TESTING))
-    assert (await assured(world, INSECURE, Demand.REQUIRE)).basis is Basis.STS
+    assert (await assured(world, INSECURE, requiretls=True)).basis is Basis.STS
     world.publish(RIGHT.record(3))
-    assert (await assured(world, SECURE, Demand.REQUIRE)).basis is Basis.DANE
+    assert (await assured(world, SECURE, requiretls=True)).basis is Basis.DANE
 
 
 # ---------------------------------------------------------------- real handshakes

@@ -10,12 +10,11 @@
 | no DANE, a policy in testing | the same is tried and reported, and mail is delivered in any case |
 | neither | as the route says |
 
-A sender can ask for more (REQUIRETLS) or for less (TLS-Required: No), RFC 8689.
+A sender can ask for more (REQUIRETLS, RFC 8689).
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from typing import Final, Protocol
 
 from msgspec import structs
@@ -32,14 +31,6 @@ NOT_VOUCHED: Final = (
     "the sender asked for TLS all the way (REQUIRETLS), and neither DNSSEC nor MTA-STS vouches for "
     "this host"
 )
-
-
-class Demand(Enum):
-    """What the sender asks for, by message."""
-
-    USUAL = "usual"
-    REQUIRE = "REQUIRETLS"
-    ANYHOW = "TLS-Required: No"
 
 
 class TlsaLookUp(Protocol):
@@ -80,7 +71,7 @@ class Security:
         self._policies = policies
 
     async def assure(
-        self, route: Route, domain: str, hosts: Sequence[Host], demand: Demand = Demand.USUAL
+        self, route: Route, domain: str, hosts: Sequence[Host], *, requiretls: bool = False
     ) -> Mapping[str, Assurance]:
         """Return what the sessions must fulfil, by the name of the host.
 
@@ -88,11 +79,9 @@ class Security:
             route: By which they were found.
             domain: Of the recipients.
             hosts: All that may be tried.
-            demand: What the sender asks for.
+            requiretls: The sender asks for TLS all the way.
         """
         named = {host.name: host for host in hosts if host.address is not None}
-        if demand is Demand.ANYHOW or not named:
-            return {}
         by_mx = isinstance(route.via, Exchangers)
         found = Finding()
         if by_mx and self.mta_sts:
@@ -102,7 +91,7 @@ class Security:
             host.name: one if one is not None else _by_policy(host, found)
             for host, one in zip(named.values(), several, strict=True)
         }
-        if demand is Demand.REQUIRE:
+        if requiretls:
             return {name: _required(one, named[name], by_mx=by_mx) for name, one in assured.items()}
         return assured
 

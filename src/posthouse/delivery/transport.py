@@ -23,8 +23,8 @@ from posthouse.delivery.opening import (
 from posthouse.delivery.outcomes import Deferred, Failed, Outcome, Speaker, outcome_of
 from posthouse.delivery.pool import Key, SessionPool
 from posthouse.delivery.routes import Exchangers, Route, SmartHost, SmartHosts
-from posthouse.delivery.security import Demand, Security
-from posthouse.delivery.tls_terms import Assurance, Trouble
+from posthouse.delivery.security import Security
+from posthouse.delivery.tls_terms import Assurance, Basis, Trouble
 from posthouse.mail.address import NULL, Mailbox
 from posthouse.mail.envelope import Envelope, Notify, Recipient
 from posthouse.mail.message import HeaderSection
@@ -94,9 +94,12 @@ class Transport:
         manners = self._manners.by(route)
         if self._security is None:
             return Way(route, manners)
-        demand = await attempt.demand()
-        assured = await self._security.assure(route, attempt.destination, found, demand)
-        told = isinstance(route.via, Exchangers) and demand is Demand.USUAL
+        must = attempt.requiretls
+        assured = await self._security.assure(route, attempt.destination, found, requiretls=must)
+        demanded = any(one.basis is not Basis.ROUTE for one in assured.values())
+        if demanded and not must and await attempt.wants_less():
+            return Way(route, manners)
+        told = isinstance(route.via, Exchangers) and not must
         way = Way(route, manners, assured, attempt.destination if told else "")
         self._openings.tell_of_barred(way, found)
         return way
@@ -217,18 +220,22 @@ class _Attempt:
                 good.append(host)
         return good
 
-    async def demand(self) -> Demand:
-        """What the sender asks for (RFC 8689 §4.2)."""
-        if self._work.envelope.requiretls:
-            return Demand.REQUIRE
-        if self._probe:
-            return Demand.USUAL
-        header = self.content.header if self.content.is_small else await self._read_header()
-        values = [value.strip().lower() for value in header.fields("TLS-Required")]
-        return Demand.ANYHOW if values == [b"no"] else Demand.USUAL
+    @property
+    def requiretls(self) -> bool:
+        """Whether the sender asks for TLS all the way (RFC 8689 §4.2.1)."""
+        return self._work.envelope.requiretls
 
-    async def _read_header(self) -> HeaderSection:
-        return await asyncio.to_thread(lambda: self.content.header)
+    async def wants_less(self) -> bool:
+        """Whether the sender says that TLS does not matter (TLS-Required: No, RFC 8689 §5)."""
+        if self._probe:
+            return False
+        small = self.content.is_small
+        header = self.content.header if small else await asyncio.to_thread(self._read_header)
+        values = [value.strip().lower() for value in header.fields("TLS-Required")]
+        return values == [b"no"]
+
+    def _read_header(self) -> HeaderSection:
+        return self.content.header
 
     def batch_for(self, session: HopSession) -> _Batch | None:
         """What this host can be asked for; the others fail, and are decided now."""

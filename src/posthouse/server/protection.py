@@ -40,7 +40,7 @@ class Protection:
             self.results,
             ground.resolver,
             web,
-            _HandIn(ground.stores.spool).hand,
+            HandIn(ground.stores.spool).hand,
             submitter_of(configuration),
             new_id=ground.stores.spool.new_id,
             now=ground.now,
@@ -75,7 +75,7 @@ class Protection:
         await self._reporter.save()
 
 
-class _HandIn:
+class HandIn:
     """Where messages of our own are handed in."""
 
     def __init__(self, spool: Spool) -> None:
