@@ -147,6 +147,23 @@ class Limits(Section):
     recipients_per_message: Annotated[
         Count, meaning("Recipients in one mail transaction; RFC 5321 wants 100 or more.")
     ] = 100
+    messages_per_session: Annotated[
+        Count | None,
+        meaning("Mail transactions in one session; EHLO tells it (LIMITS). Default: no limit."),
+    ] = None
+    future_release: Annotated[
+        Duration,
+        meaning(
+            "Longest that mail handed in may be asked to wait here before it leaves"
+            " (FUTURERELEASE)."
+        ),
+    ] = parse_duration("30 days")
+    deliver_by_at_least: Annotated[
+        Duration,
+        meaning(
+            "Shortest deadline after which mail handed in is returned as too late (DELIVERBY)."
+        ),
+    ] = parse_duration("1 min")
     sessions: Annotated[Count, meaning("Sessions at a time, all listeners together.")] = 5000
     sessions_per_address: Annotated[Count, meaning("Of those, from one client address.")] = 20
     failed_sign_ins: Annotated[

@@ -163,7 +163,8 @@ class Reporter:
     def _status(self, one: Ended, tally: Tally) -> RecipientStatus:
         outcome = one.outcome
         waits = isinstance(outcome, Deferred)
-        expires = tally.work.envelope.accepted + self._patience.give_up_after
+        envelope = tally.work.envelope
+        expires = envelope.due + self._patience.with_deadline(envelope).give_up_after
         return RecipientStatus(
             recipient=one.recipient.mailbox,
             action=report_action(outcome),

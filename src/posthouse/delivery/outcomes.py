@@ -23,6 +23,7 @@ class Delivered(Struct, frozen=True):
         reports: The next hop was asked to report success itself (RFC 3461 §5.2.1).
         tls: How the way was protected, in words; "" for our own mailboxes.
         final: The next hop has put it into the mailbox (LMTP), not only promised to pass it on.
+        forgets_deadline: The next hop may be late without a word: it does not offer DELIVERBY.
     """
 
     words: str
@@ -30,6 +31,7 @@ class Delivered(Struct, frozen=True):
     reports: bool = False
     tls: str = ""
     final: bool = False
+    forgets_deadline: bool = False
 
 
 class Expanded(Struct, frozen=True):
@@ -88,12 +90,14 @@ class Speaker(Struct, frozen=True):
         tls: How the way there is protected, in words.
         reports: It was asked to report success itself.
         final: It puts mail into mailboxes.
+        forgets_deadlines: It does not offer DELIVERBY (RFC 2852).
     """
 
     host: str
     tls: str = ""
     reports: bool = False
     final: bool = False
+    forgets_deadlines: bool = False
 
 
 def outcome_of(reply: Reply, speaker: Speaker) -> Outcome:
@@ -105,7 +109,9 @@ def outcome_of(reply: Reply, speaker: Speaker) -> Outcome:
     words, host, tls = one_line(str(reply)), speaker.host, speaker.tls
     match reply.code // 100:
         case 2:
-            return Delivered(words, host, speaker.reports, tls, speaker.final)
+            return Delivered(
+                words, host, speaker.reports, tls, speaker.final, speaker.forgets_deadlines
+            )
         case 5:
             return Failed(_status(reply, "5"), words, host, tls)
         case _:

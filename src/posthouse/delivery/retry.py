@@ -4,6 +4,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
+
+from posthouse.mail.envelope import Envelope
 
 FIRST_PAUSE: Final = timedelta(minutes=15)
 LONGEST_PAUSE: Final = timedelta(hours=8)
@@ -24,6 +27,15 @@ class Patience(Struct, frozen=True):
     tell_sender_after: timedelta = timedelta(hours=4)
     first_pause: timedelta = FIRST_PAUSE
     longest_pause: timedelta = LONGEST_PAUSE
+
+    def with_deadline(self, envelope: Envelope) -> "Patience":
+        """Return the patience with a message, which may bring a deadline (RFC 2852 §4)."""
+        if envelope.deliver_by is None:
+            return self
+        left = max(envelope.deliver_by - envelope.due, timedelta(0))
+        if envelope.returned_when_late:
+            return replace(self, give_up_after=min(self.give_up_after, left))
+        return replace(self, tell_sender_after=min(self.tell_sender_after, left))
 
 
 def next_attempt(

@@ -60,7 +60,11 @@ class Tally(Struct, frozen=True):
         return tuple(
             one
             for one in self.ended
-            if isinstance(one.result, Again) and one.result.delay_told and not one.state.delay_told
+            if isinstance(one.result, Again)
+            and one.result.delay_told
+            and not one.state.delay_told
+            and not self.work.envelope.reverse_path.is_null
+            and self._is_told_of_delay(one)
         )
 
     @property
@@ -70,9 +74,24 @@ class Tally(Struct, frozen=True):
             one
             for one in self.ended
             if isinstance(one.outcome, Delivered | Expanded)
-            and Notify.SUCCESS in one.recipient.notify
+            and (Notify.SUCCESS in one.recipient.notify or self._is_traced(one))
             and not (isinstance(one.outcome, Delivered) and one.outcome.reports)
         )
+
+    def _is_told_of_delay(self, one: Ended) -> bool:
+        """A deadline is reason enough to tell, unless nothing is to be told (RFC 2852 §4)."""
+        asked = self.work.envelope.deliver_by is not None
+        wants = Notify.NEVER not in one.recipient.notify if asked else False
+        return wants or _wants(one.recipient, Notify.DELAY)
+
+    def _is_traced(self, one: Ended) -> bool:
+        """Whether the sender is told that mail with a deadline has left us (RFC 2852 §4)."""
+        envelope, outcome = self.work.envelope, one.outcome
+        if envelope.deliver_by is None or Notify.NEVER in one.recipient.notify:
+            return False
+        if not isinstance(outcome, Delivered) or outcome.final or not outcome.host:
+            return False
+        return envelope.traced or outcome.forgets_deadline
 
     def kept(self, why: str) -> "Tally":
         """The same, but what failed stays in the spool, for a person to look at."""
@@ -118,7 +137,8 @@ def _ended(
     patience: Patience,
     spread: float,
 ) -> Ended:
-    recipient, accepted = work.envelope.recipients[state.index], work.envelope.accepted
+    recipient, accepted = work.envelope.recipients[state.index], work.envelope.due
+    patience = patience.with_deadline(work.envelope)
     match outcome:
         case Deferred():
             due = next_attempt(accepted, now, state.attempts + 1, patience, spread=spread)
@@ -126,7 +146,7 @@ def _ended(
             if due is None:
                 expired = Failed("5.4.7", outcome.words, outcome.host, outcome.tls)
                 return Ended(state, recipient, expired, _settled(expired, work), copies)
-            told = state.delay_told or _tell(work, recipient, now, patience)
+            told = state.delay_told or should_tell_sender(accepted, now, patience)
             again = Again(due, outcome.words, outcome.host, delay_told=told, tls=outcome.tls)
             return Ended(state, recipient, outcome, again, copies)
         case Expanded():
@@ -144,14 +164,6 @@ def _settled(outcome: Delivered | Expanded | Failed, work: Work) -> Settled:
         case Failed():
             kind: Ending = "bounced" if work.bounce else "failed"
             return Settled(kind, outcome.words, outcome.host, outcome.tls)
-
-
-def _tell(work: Work, recipient: Recipient, now: datetime, patience: Patience) -> bool:
-    return (
-        not work.envelope.reverse_path.is_null
-        and _wants(recipient, Notify.DELAY)
-        and should_tell_sender(work.envelope.accepted, now, patience)
-    )
 
 
 def _wants(recipient: Recipient, what: Notify) -> bool:

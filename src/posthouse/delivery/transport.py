@@ -1,8 +1,9 @@
 """Handing a message to the next hop: hosts in turn, sessions used again, outcomes as values."""
 
 import asyncio
+import math
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import Final
 
@@ -30,6 +31,7 @@ from posthouse.mail.envelope import Envelope, Notify, Recipient
 from posthouse.mail.message import HeaderSection
 from posthouse.mail.reply import Reply
 from posthouse.protocol.smtp.outgoing import Outgoing, obstacle
+from posthouse.protocol.smtp.timing import BY_SECONDS_MAX, DeliverBy
 from posthouse.spool.records import RecipientState, Work
 
 KEPT_SESSIONS_TRIED_MAX: Final = 3
@@ -259,6 +261,7 @@ class _Attempt:
             return_content=envelope.return_content,
             probe=self._probe,
             requiretls=envelope.requiretls and not session.is_lmtp,
+            deliver_by=_deadline(envelope),
         )
         if not outgoing.recipients:
             return None
@@ -281,7 +284,8 @@ class _Attempt:
             if reply is not None and reply.code == 452 and some_taken and not session.is_lmtp:
                 continue
             if reply is not None:
-                self.outcomes[place] = _outcome(reply, recipient, session)
+                deadline = batch.outgoing.deliver_by
+                self.outcomes[place] = _outcome(reply, recipient, session, deadline)
             elif sent.ambiguous:
                 words = f"{NOT_ACKNOWLEDGED} ({sent.lost})"
                 self.outcomes[place] = Deferred(
@@ -298,6 +302,16 @@ class _Attempt:
             )
 
 
+def _deadline(envelope: Envelope) -> DeliverBy | None:
+    """What is left until the deadline, for the next hop (RFC 2852 §4)."""
+    if envelope.deliver_by is None:
+        return None
+    left = math.ceil((envelope.deliver_by - datetime.now(UTC)).total_seconds())
+    left = max(-BY_SECONDS_MAX, min(left, BY_SECONDS_MAX))
+    returned = envelope.returned_when_late
+    return DeliverBy(max(left, 1) if returned else left, returned, envelope.traced)
+
+
 def _barred(one: Assurance, host: Host) -> Deferred | Failed:
     """The outcome where nothing else was tried than a host that may not be used."""
     if one.final:
@@ -306,7 +320,10 @@ def _barred(one: Assurance, host: Host) -> Deferred | Failed:
     return Deferred(status, one.fault, str(host))
 
 
-def _outcome(reply: Reply, recipient: Recipient, session: HopSession) -> Outcome:
+def _outcome(
+    reply: Reply, recipient: Recipient, session: HopSession, deadline: DeliverBy | None
+) -> Outcome:
     reports = session.extensions.dsn and Notify.SUCCESS in recipient.notify
     final = session.is_lmtp
-    return outcome_of(reply, Speaker(session.host, session.protection, reports, final))
+    forgets = deadline is not None and session.extensions.deliver_by_seconds_min is None
+    return outcome_of(reply, Speaker(session.host, session.protection, reports, final, forgets))

@@ -49,6 +49,10 @@ class Envelope(Struct, frozen=True):
         return_content: RET: ``FULL``, ``HDRS`` or "" (RFC 3461 §4.3).
         recognised: The client came through a door; such a sender may be told of held mail.
         requiretls: Every hop must be by TLS with a verified server (REQUIRETLS, RFC 8689).
+        release: Not tried before (FUTURERELEASE, RFC 4865); carries a zone.
+        deliver_by: Deadline (DELIVERBY, RFC 2852); carries a zone.
+        returned_when_late: What is late goes back (mode R); else the sender is told (mode N).
+        traced: The sender is told where the mail leaves us (by-trace, RFC 2852 §4).
     """
 
     reverse_path: ReversePath
@@ -63,3 +67,12 @@ class Envelope(Struct, frozen=True):
     return_content: str = ""
     recognised: bool = False
     requiretls: bool = False
+    release: datetime | None = None
+    deliver_by: datetime | None = None
+    returned_when_late: bool = False
+    traced: bool = False
+
+    @property
+    def due(self) -> datetime:
+        """When it is tried for the first time."""
+        return self.accepted if self.release is None else max(self.accepted, self.release)

@@ -222,7 +222,13 @@ def checks_of(configuration: Configuration, rules: Rules) -> tuple[Check, ...]:
 def smtp_limits(configuration: Configuration) -> SmtpLimits:
     """Return what one SMTP session may cost."""
     limits = configuration.limits
-    return SmtpLimits(command_wait=limits.command_wait, content_wait=limits.content_wait)
+    return SmtpLimits(
+        command_wait=limits.command_wait,
+        content_wait=limits.content_wait,
+        messages_max=limits.messages_per_session or 0,
+        release_max=limits.future_release,
+        deliver_by_min=limits.deliver_by_at_least,
+    )
 
 
 def pop3_limits(configuration: Configuration) -> Pop3Limits:

@@ -251,6 +251,8 @@ class SmtpSession(StreamProtocol):
         return self._core.hello_reply()
 
     def _mail_received(self, event: events.MailReceived) -> Reply:
+        if 0 < self._service.limits.messages_max <= self._mail.begun:
+            return replies.TOO_MANY_MESSAGES
         reply = self._mail.begin(event, self._known_client(), self._signed_in)
         if self._mail.sign_in_is_gone:
             self._signed_in = self._sign_in.signed_in = None

@@ -27,6 +27,7 @@ from posthouse.sessions.gathering import SignedIn
 from posthouse.sessions.recording import Recorded
 from posthouse.sessions.scanning import Scanned, Screening
 from posthouse.sessions.smtp_service import SmtpService
+from posthouse.sessions.timing import timing_of
 from posthouse.sessions.transaction import Transaction
 from posthouse.sessions.wording import Particulars
 from posthouse.spool.records import StorageError
@@ -62,6 +63,7 @@ class MailWork:
         transaction: The one in progress.
         sign_in_is_gone: At the last MAIL the password of the sign-in was no longer valid.
         accepted: How many messages were accepted.
+        begun: How many mail transactions were begun.
     """
 
     def __init__(self, service: SmtpService, answer: Callable[[Reply], None]) -> None:
@@ -70,11 +72,14 @@ class MailWork:
         self.transaction: Transaction | None = None
         self.sign_in_is_gone = False
         self.accepted = 0
+        self.begun = 0
 
     def begin(self, event: MailReceived, known: Client, signed_in: SignedIn | None) -> Reply:
         """Answer MAIL."""
         service = self._service
         at, rules, facts = service.now(), service.rules, service.facts
+        if (refusal := timing_of(event, at).refusal) is not None:
+            return refusal
         try:
             client = facts.client(known, signed_in, at)
         except StoreError as problem:
@@ -92,6 +97,7 @@ class MailWork:
         decision = decide_mail(request, rules)
         if decision.accepted:
             self.transaction = Transaction(event, client, decision, at, request.taken)
+            self.begun += 1
         return service.recorder.record(decision, request, rules).reply
 
     def asks_first(

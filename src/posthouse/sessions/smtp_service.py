@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 from msgspec import Struct, field
@@ -12,8 +12,9 @@ from posthouse.mail.address import Mailbox
 from posthouse.mail.envelope import Envelope
 from posthouse.policy.decision import Decision
 from posthouse.policy.facts import Usage
-from posthouse.policy.rules import ListenerRule, Rules
+from posthouse.policy.rules import ListenerRule, Rules, Service
 from posthouse.protocol.smtp.offer import Offer, SessionLimits
+from posthouse.protocol.smtp.timing import FutureRelease
 from posthouse.sessions.authenticity import Examiner
 from posthouse.sessions.census import Census
 from posthouse.sessions.exchange import Verifier
@@ -41,6 +42,9 @@ class SmtpLimits(Struct, frozen=True):
         refusals_max: Refused senders and recipients since the last accepted message; then 421.
         contents_max: Messages that may arrive at the same moment, in all sessions: each may take
             256 KiB of memory before it goes to a file.
+        messages_max: In one session, told as MAILMAX (RFC 9422); 0: as many as one likes.
+        release_max: How long mail may be asked to wait here (RFC 4865).
+        deliver_by_min: Shortest deadline for what is to be returned when late (RFC 2852).
         core: Limits of errors and idle commands.
     """
 
@@ -49,6 +53,9 @@ class SmtpLimits(Struct, frozen=True):
     sign_in_failures_max: int = SIGN_IN_FAILURES_MAX
     refusals_max: int = 100
     contents_max: int = 1000
+    messages_max: int = 0
+    release_max: timedelta = timedelta(days=30)
+    deliver_by_min: timedelta = timedelta(minutes=1)
     core: SessionLimits = SessionLimits()
 
 
@@ -176,6 +183,7 @@ class SmtpService(Struct, eq=False):
         if may_sign_in and not after_tls:
             wanted = listener.mechanisms or self.verifier.mechanisms()
             names = mechanisms_offered(wanted, can_bind=can_bind)
+        is_submission = listener.service is Service.SUBMISSION
         return Offer(
             hostname=self.rules.hostname,
             size_octets_max=self.rules.limits.message_octets,
@@ -185,4 +193,14 @@ class SmtpService(Struct, eq=False):
             tls=tls,
             requiretls=True,
             tells=tells,
+            recipients_max=self.rules.limits.recipients_per_message,
+            messages_max=self.limits.messages_max,
+            future_release=self._future_release() if is_submission else None,
+            deliver_by_seconds_min=(
+                int(self.limits.deliver_by_min.total_seconds()) if is_submission else None
+            ),
         )
+
+    def _future_release(self) -> FutureRelease:
+        interval = self.limits.release_max
+        return FutureRelease(interval, (self.now() + interval).astimezone(UTC))

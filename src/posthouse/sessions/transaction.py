@@ -10,6 +10,7 @@ from posthouse.policy.networks import address_text
 from posthouse.policy.reasons import Reason
 from posthouse.protocol.smtp.events import MailReceived, RecipientReceived
 from posthouse.sessions.content import IncomingContent
+from posthouse.sessions.timing import timing_of
 
 
 class Transaction:
@@ -54,6 +55,7 @@ class Transaction:
 
     def envelope(self, at: datetime) -> Envelope:
         """Return the envelope, to be taken responsibility for at this moment."""
+        timing, by = timing_of(self.mail, self.at), self.mail.deliver_by
         return Envelope(
             reverse_path=self.mail.reverse_path,
             recipients=tuple(self.recipients),
@@ -67,6 +69,10 @@ class Transaction:
             return_content=self.mail.return_content,
             recognised=self.recognised,
             requiretls=self.mail.requiretls,
+            release=timing.release,
+            deliver_by=timing.deliver_by,
+            returned_when_late=by is not None and by.returned,
+            traced=by is not None and by.traced,
         )
 
     def abandon(self) -> None:

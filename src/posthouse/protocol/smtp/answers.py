@@ -95,7 +95,15 @@ def extensions_in(reply: Reply) -> Extensions:
         chunking="CHUNKING" in offered,
         binarymime="BINARYMIME" in offered and "CHUNKING" in offered,
         requiretls="REQUIRETLS" in offered,
+        deliver_by_seconds_min=_least_by(offered.get("DELIVERBY")),
     )
+
+
+def _least_by(words: list[str] | None) -> int | None:
+    if words is None:
+        return None
+    least = words[0].partition(",")[0] if words else "0"
+    return int(least) if _is_number(least) else 0
 
 
 def _is_number(text: str) -> bool:

@@ -13,6 +13,7 @@ class Extensions(Struct, frozen=True):
     Attributes:
         size_octets_max: SIZE; 0 for no fixed limit, None where SIZE is not offered (RFC 1870).
         mechanisms: Upper case, in the server's order (RFC 4954).
+        deliver_by_seconds_min: DELIVERBY; 0 for no minimum, None where not offered (RFC 2852).
     """
 
     pipelining: bool = False
@@ -25,6 +26,7 @@ class Extensions(Struct, frozen=True):
     chunking: bool = False
     binarymime: bool = False
     requiretls: bool = False
+    deliver_by_seconds_min: int | None = None
 
 
 class Greeted(Struct, frozen=True):

@@ -4,6 +4,7 @@ Each event but `ContentArrived` stops the core until `ServerConnection.answer` i
 replies leave in the order of the commands even when the client pipelines (RFC 2920 §3.2).
 """
 
+from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -11,6 +12,7 @@ from msgspec import Struct
 from posthouse.mail.address import Mailbox, ReversePath
 from posthouse.mail.envelope import Notify
 from posthouse.mail.reply import Reply
+from posthouse.protocol.smtp.timing import DeliverBy
 from posthouse.protocol.xclient import ToldClient
 
 
@@ -39,6 +41,8 @@ class MailReceived(Struct, frozen=True):
         envelope_id: ENVID, xtext as received (RFC 3461 §4.4).
         auth_parameter: AUTH=, decoded; "<>" for nobody; "" where absent (RFC 4954 §5).
         requiretls: REQUIRETLS (RFC 8689).
+        hold: HOLDFOR or HOLDUNTIL: how long, or until when, it waits here (RFC 4865).
+        deliver_by: BY: the deadline (RFC 2852).
     """
 
     reverse_path: ReversePath
@@ -49,6 +53,8 @@ class MailReceived(Struct, frozen=True):
     envelope_id: str = ""
     auth_parameter: str = ""
     requiretls: bool = False
+    hold: timedelta | datetime | None = None
+    deliver_by: DeliverBy | None = None
 
 
 class RecipientReceived(Struct, frozen=True):

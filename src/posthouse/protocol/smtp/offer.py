@@ -5,11 +5,13 @@ from typing import Final
 from msgspec import Struct
 
 from posthouse.mail.reply import Reply
+from posthouse.protocol.smtp.timing import FutureRelease
 from posthouse.protocol.xclient import XCLIENT_NAMES, XFORWARD_NAMES
 
 COMMAND_OCTETS_MAX: Final = 512  # RFC 5321 §4.5.3.1.4, CRLF included
 # MAIL and RCPT grow with each extension: SIZE by 26 (RFC 1870 §3), BODY by 17 (RFC 6152 §2), AUTH=
-# by 500 (RFC 4954 §3), ORCPT and NOTIFY by some 530 (RFC 3461), SMTPUTF8 by 10 (RFC 6531 §3.1).
+# by 500 (RFC 4954 §3), ORCPT and NOTIFY by some 530 (RFC 3461), SMTPUTF8 by 10 (RFC 6531 §3.1), BY
+# by 17 (RFC 2852 §3), HOLDFOR or HOLDUNTIL by 34 (RFC 4865 §3).
 PATH_COMMAND_OCTETS_MAX: Final = 2048
 SASL_LINE_OCTETS_MAX: Final = 12288  # RFC 4954 §4
 
@@ -29,7 +31,11 @@ class Offer(Struct, frozen=True):
         chunking: CHUNKING (RFC 3030).
         binarymime: BINARYMIME (RFC 3030); needs `chunking`.
         requiretls: REQUIRETLS may be offered where there is TLS.
-        recipients_max: RCPTMAX of LIMITS (RFC 9422); 0: LIMITS is not offered.
+        recipients_max: RCPTMAX of LIMITS (RFC 9422); 0: it is not told.
+        messages_max: MAILMAX of LIMITS; 0: it is not told.
+        future_release: FUTURERELEASE (RFC 4865), and how far ahead; None: not offered.
+        deliver_by_seconds_min: DELIVERBY (RFC 2852), with the shortest time for what is to be
+            returned when it is late; None: not offered.
         tells: The peer is trusted to tell whom it speaks for: XCLIENT and XFORWARD.
         postmaster_domain: Domain of ``RCPT TO:<postmaster>``; the hostname if empty.
     """
@@ -46,6 +52,9 @@ class Offer(Struct, frozen=True):
     binarymime: bool = False
     requiretls: bool = False
     recipients_max: int = 0
+    messages_max: int = 0
+    future_release: FutureRelease | None = None
+    deliver_by_seconds_min: int | None = None
     tells: bool = False
     postmaster_domain: str = ""
 
@@ -65,13 +74,19 @@ class Offer(Struct, frozen=True):
             ("CHUNKING", self.chunking),
             ("BINARYMIME", self.binarymime and self.chunking),
             ("REQUIRETLS", self.requiretls and self.tls),
-            (f"LIMITS RCPTMAX={self.recipients_max}", self.recipients_max > 0),
+            (f"FUTURERELEASE {self.future_release}", self.future_release is not None),
+            (f"DELIVERBY {self.deliver_by_seconds_min}", self.deliver_by_seconds_min is not None),
+            (f"LIMITS{self._limits()}", bool(self._limits())),
             (f"XCLIENT {' '.join(XCLIENT_NAMES)}", self.tells),
             (f"XFORWARD {' '.join(XFORWARD_NAMES)}", self.tells),
             ("ENHANCEDSTATUSCODES", True),
             ("HELP", True),
         )
         return Reply(250, "", "\n".join(line for line, yes in offered if yes))
+
+    def _limits(self) -> str:
+        told = (("MAILMAX", self.messages_max), ("RCPTMAX", self.recipients_max))
+        return "".join(f" {name}={value}" for name, value in told if value > 0)
 
 
 class SessionLimits(Struct, frozen=True):

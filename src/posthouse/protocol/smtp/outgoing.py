@@ -6,6 +6,7 @@ from posthouse.mail.address import ReversePath
 from posthouse.mail.envelope import Notify, Recipient
 from posthouse.mail.reply import Reply
 from posthouse.protocol.smtp.client_events import Extensions
+from posthouse.protocol.smtp.timing import DeliverBy
 
 
 class Outgoing(Struct, frozen=True):
@@ -20,6 +21,7 @@ class Outgoing(Struct, frozen=True):
         envelope_id: ENVID, xtext (RFC 3461).
         return_content: RET: ``FULL``, ``HDRS`` or "".
         requiretls: REQUIRETLS (RFC 8689).
+        deliver_by: What is left until the deadline (RFC 2852).
         probe: Only ask whether the recipients would be taken: no content follows.
     """
 
@@ -31,6 +33,7 @@ class Outgoing(Struct, frozen=True):
     envelope_id: str = ""
     return_content: str = ""
     requiretls: bool = False
+    deliver_by: DeliverBy | None = None
     probe: bool = False
 
     @property
@@ -52,6 +55,9 @@ def obstacle(outgoing: Outgoing, extensions: Extensions) -> Reply | None:
         return Reply(554, "5.6.3", "The next hop does not take binary content (BINARYMIME)")
     if outgoing.requiretls and not extensions.requiretls:
         return Reply(550, "5.7.30", "The next hop does not promise TLS all the way (REQUIRETLS)")
+    by, least = outgoing.deliver_by, extensions.deliver_by_seconds_min
+    if by is not None and by.returned and least is not None and by.seconds < least:
+        return Reply(550, "5.4.7", f"The next hop takes no deadline in less than {least} s")
     limit = extensions.size_octets_max
     if limit and outgoing.octets is not None and outgoing.octets > limit:
         return Reply(552, "5.3.4", f"The next hop takes no more than {limit} octets")
@@ -69,6 +75,8 @@ def mail_command(outgoing: Outgoing, extensions: Extensions) -> str:
         words.append("SMTPUTF8")
     if outgoing.requiretls:
         words.append("REQUIRETLS")
+    if extensions.deliver_by_seconds_min is not None and outgoing.deliver_by is not None:
+        words.append(f"BY={outgoing.deliver_by}")
     if extensions.dsn and outgoing.return_content:
         words.append(f"RET={outgoing.return_content}")
     if extensions.dsn and outgoing.envelope_id:

@@ -8,6 +8,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Final, NoReturn
 
 from msgspec import Struct
@@ -40,6 +41,13 @@ from posthouse.protocol.smtp.offer import (
     Offer,
 )
 from posthouse.protocol.smtp.states import Verb
+from posthouse.protocol.smtp.timing import (
+    DeliverBy,
+    FutureRelease,
+    parse_by,
+    parse_instant,
+    parse_wait,
+)
 from posthouse.protocol.xclient import (
     AttributesError,
     ToldClient,
@@ -145,6 +153,8 @@ def parse_mail(argument: str, offer: Offer) -> MailReceived:
         envelope_id=values.get("envid", ""),
         auth_parameter=values.get("auth", ""),
         requiretls="requiretls" in values,
+        hold=_hold(values, offer.future_release),
+        deliver_by=parse_by(values["by"]) if "by" in values else None,
     )
 
 
@@ -324,6 +334,39 @@ def _auth(value: str, _: Offer) -> str:
     return shown
 
 
+def _by(value: str, offer: Offer) -> str:
+    if offer.deliver_by_seconds_min is None:
+        raise CommandError(replies.UNKNOWN_PARAMETER)
+    by: DeliverBy | None = parse_by(value)
+    if by is None:
+        raise CommandError(replies.BAD_PARAMETER)
+    if by.returned and by.seconds < offer.deliver_by_seconds_min:  # RFC 2852 §4
+        raise CommandError(replies.DEADLINE_TOO_SOON)
+    return value
+
+
+def _release(value: str, offer: Offer) -> str:
+    if offer.future_release is None:
+        raise CommandError(replies.UNKNOWN_PARAMETER)
+    return value
+
+
+def _hold(values: Mapping[str, str], allowed: FutureRelease | None) -> timedelta | datetime | None:
+    """How long or until when the mail waits; the two exclude each other (RFC 4865 §4)."""
+    if allowed is None or not values.keys() & {"holdfor", "holduntil"}:
+        return None
+    wait, until = parse_wait(values.get("holdfor", "")), parse_instant(values.get("holduntil", ""))
+    if ("holdfor" in values) is (wait is None) or ("holduntil" in values) is (until is None):
+        raise CommandError(replies.BAD_PARAMETER)
+    if wait is not None and until is not None:
+        raise CommandError(replies.BAD_PARAMETER)
+    if (wait is not None and wait > allowed.interval) or (
+        until is not None and until > allowed.until
+    ):
+        raise CommandError(replies.HELD_TOO_LONG)
+    return wait if wait is not None else until
+
+
 def _notify(value: str) -> frozenset[Notify]:
     words = value.upper().split(",")
     if not all(word in _NOTIFY for word in words) or ("NEVER" in words and len(words) > 1):
@@ -359,6 +402,9 @@ _MAIL_PARAMETERS: Final[Mapping[str, Callable[[str, Offer], str]]] = {
     "ENVID": _envid,
     "AUTH": _auth,
     "REQUIRETLS": _flag(lambda offer: offer.requiretls and offer.tls),
+    "HOLDFOR": _release,
+    "HOLDUNTIL": _release,
+    "BY": _by,
 }
 
 COMMANDS: Final[Mapping[str, Command]] = {

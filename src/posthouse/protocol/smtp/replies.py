@@ -47,6 +47,9 @@ AUTH_SYNTAX: Final = Reply(501, "5.5.4", "Say AUTH and a mechanism from the answ
 UNKNOWN_PARAMETER: Final = Reply(555, "5.5.4", "A parameter is not known here")
 BAD_PARAMETER: Final = Reply(501, "5.5.4", "A parameter has a value that cannot be understood")
 REPEATED_PARAMETER: Final = Reply(501, "5.5.4", "A parameter is given twice")
+HELD_TOO_LONG: Final = Reply(501, "5.5.4", "That release is further ahead than EHLO allows")
+DEADLINE_TOO_SOON: Final = Reply(501, "5.5.4", "BY is sooner than EHLO allows")
+DEADLINE_BEFORE_RELEASE: Final = Reply(501, "5.5.4", "BY is over before the release")
 NEEDS_SMTPUTF8: Final = Reply(553, "5.6.7", "An address that is not ASCII needs SMTPUTF8")
 
 # ------------------------------------------------------------------------------- order
@@ -89,6 +92,7 @@ NOT_A_MAIL_CLIENT: Final = Reply(421, "4.7.0", "This is a mail server, closing t
 IDLE_TOO_LONG: Final = Reply(421, "4.4.2", "Nothing was said for too long, closing")
 ANSWER_LATE: Final = Reply(421, "4.3.0", "The answer is not there in time, please try again")
 SHUTTING_DOWN: Final = Reply(421, "4.3.2", "The server is stopping, please come back")
+TOO_MANY_MESSAGES: Final = Reply(421, "4.7.0", "Enough messages in one session, come again")
 TOO_MANY_CONNECTIONS: Final = Reply(421, "4.7.0", "Too many connections, please come back later")
 
 # Why content must be refused -> the reply. The keys are `ContentEnded.bad`.
