@@ -77,7 +77,8 @@ def test_postfix_gets_mail_while_its_certificate_is_what_its_dns_says(
         published(zones, port, right)
         submit(server)
         assert wait_for(lambda: len(sink.mails) == 1, 20)
-        server.wait_for_events("delivered")
+        (event,) = server.wait_for_events("delivered")
+        assert event["tls"] == "TLSv1.3 TLS_AES_256_GCM_SHA384, certificate verified (DANE)"
         told = command("journey", "carol@adatum.com").out
         assert "TLSv1.3 TLS_AES_256_GCM_SHA384, certificate verified (DANE)" in " ".join(
             told.split()

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -21,7 +21,6 @@ from posthouse.telemetry import events
 from posthouse.telemetry.events import LogEvent
 
 Log = Callable[[LogEvent], None]
-TOO_LATE: Final = "the deadline that the sender set (DELIVERBY) is over"
 
 
 class Deliverer(Protocol):
@@ -130,9 +129,6 @@ class Attempts:
     async def _deliver(self, route: Route, work: Work, content: Content) -> dict[int, Outcome]:
         if work.bounce:
             return dict.fromkeys(work.indices, Failed("5.7.0", work.bounce))
-        deadline = work.envelope.deliver_by
-        if deadline is not None and work.envelope.returned_when_late and self._now() >= deadline:
-            return dict.fromkeys(work.indices, Failed("5.4.7", TOO_LATE))
         match route.via:
             case LocalMailboxes():
                 return await self._ways.local.deliver(work, content)
@@ -161,11 +157,13 @@ def _about(one: Ended, message: str, seconds: float) -> LogEvent:
     match outcome:
         case Done():
             hop = result.host or "mailbox"
-            return events.Delivered(message, to, hop, result.reply, tries, seconds)
+            tls = result.tls
+            return events.Delivered(message, to, hop, result.reply, tries, seconds, tls)
         case Expanded():
             return events.Delivered(message, to, "alias", result.reply, tries, seconds)
         case Deferred() if isinstance(result, Again):
             due = result.due.isoformat()
-            return events.Deferred(message, to, result.host, result.reply, tries, due)
+            host, tls = result.host, result.tls
+            return events.Deferred(message, to, host, result.reply, tries, due, tls)
         case _:
-            return events.Failed(message, to, result.host, result.reply, tries)
+            return events.Failed(message, to, result.host, result.reply, tries, result.tls)

@@ -36,6 +36,8 @@ class Delivered(LogEvent, frozen=True):
         reply: What the next hop said.
         attempts: How many it took.
         seconds: From acceptance to now.
+        tls: How the way was protected: version, cipher, and by whose word the certificate was
+            verified; ``not encrypted``, or "" for our own mailboxes.
     """
 
     name = "delivered"
@@ -45,6 +47,7 @@ class Delivered(LogEvent, frozen=True):
     reply: str = ""
     attempts: int = 1
     seconds: float = 0.0
+    tls: str = ""
 
 
 class Deferred(LogEvent, frozen=True):
@@ -57,6 +60,7 @@ class Deferred(LogEvent, frozen=True):
         reply: What went wrong.
         attempts: How many there were.
         due: When the next one is (RFC 3339).
+        tls: How the way was protected, if anything was said on it.
     """
 
     name = "deferred"
@@ -66,6 +70,7 @@ class Deferred(LogEvent, frozen=True):
     reply: str
     attempts: int
     due: str
+    tls: str = ""
 
 
 class Failed(LogEvent, frozen=True):
@@ -77,6 +82,7 @@ class Failed(LogEvent, frozen=True):
         next_hop: The host and address.
         reply: What went wrong.
         attempts: How many there were.
+        tls: How the way was protected, if anything was said on it.
     """
 
     name = "failed"
@@ -86,6 +92,7 @@ class Failed(LogEvent, frozen=True):
     next_hop: str
     reply: str
     attempts: int
+    tls: str = ""
 
 
 class Bounced(LogEvent, frozen=True):
