@@ -23,6 +23,10 @@ check: .venv/dev     ## Style, types, layers
 quick: .venv/dev     ## The tests that need no second process
 	$(BIN)pytest -q -m "not slow and not peer"
 
+fuzz: .venv/dev      ## Feed each parser a minute of hostile input (POSTHOUSE_FUZZ_SECONDS=60)
+	POSTHOUSE_FUZZ_SECONDS=$${POSTHOUSE_FUZZ_SECONDS:-60} POSTHOUSE_FUZZ_SEED=$${POSTHOUSE_FUZZ_SEED:-$$(date +%s)} \
+		$(BIN)pytest -s --timeout 0 tests/fuzz
+
 format: .venv/dev    ## Rewrite the code in house style
 	$(BIN)ruff format .
 	$(BIN)ruff check --fix .
@@ -64,4 +68,4 @@ clean:      ## Remove the environment and what a development server kept
 	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
 
-.PHONY: help run test check quick format peers docs bench lock clean
+.PHONY: help run test check quick fuzz format peers docs bench lock clean
