@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -21,6 +21,7 @@ from posthouse.telemetry import events
 from posthouse.telemetry.events import LogEvent
 
 Log = Callable[[LogEvent], None]
+TOO_LATE: Final = "the deadline that the sender set (DELIVERBY) is over"
 
 
 class Deliverer(Protocol):
@@ -129,6 +130,9 @@ class Attempts:
     async def _deliver(self, route: Route, work: Work, content: Content) -> dict[int, Outcome]:
         if work.bounce:
             return dict.fromkeys(work.indices, Failed("5.7.0", work.bounce))
+        deadline = work.envelope.deliver_by
+        if deadline is not None and work.envelope.returned_when_late and self._now() >= deadline:
+            return dict.fromkeys(work.indices, Failed("5.4.7", TOO_LATE))
         match route.via:
             case LocalMailboxes():
                 return await self._ways.local.deliver(work, content)
