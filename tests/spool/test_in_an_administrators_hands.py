@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from posthouse.spool.records import Again, Filters, Settled
+from posthouse.spool.records import Again, Filters, Postponed, Settled
 from posthouse.spool.spool import Spool
 from tests.spool.ground import HOUR, NOON, Clock, accept, envelope, take
 
@@ -189,3 +189,26 @@ def test_messages_are_found_by_what_their_journey_mentions(spool: Spool) -> None
     assert spool.mentioning("<a@example.net>") == (two, one)
     assert spool.mentioning("b@example.org") == (two,)
     assert spool.mentioning("nobody@") == ()
+
+
+def test_what_waits_for_a_dead_destination_is_put_off_at_once(spool: Spool, clock: Clock) -> None:
+    young, told, old, expiring, moved = (accept(spool, envelope("a@example.net")) for _ in range(5))
+    bounced, elsewhere = (
+        accept(spool, envelope("b@example.net")),
+        accept(spool, envelope("c@example.org")),
+    )
+    take(spool)
+    for it in (young, old, moved, bounced):
+        spool.settle(it, {0: Again(NOON, "451")})
+    for it in (told, expiring):
+        spool.settle(it, {0: Again(NOON, "451", delay_told=True)})
+    spool.settle(elsewhere, {0: Again(NOON, "451")})
+    spool.move(moved, "mx")
+    spool.bounce(bounced, "no")
+    until = NOON + HOUR
+    assert spool.postpone(Postponed("example.net", until, 4 * HOUR, 120 * HOUR)) == 4
+    assert {work.id for work in spool.take_due(NOON, 20)} == {moved, bounced, elsewhere}
+    later = Postponed("example.net", NOON + 5 * HOUR, 4 * HOUR, 120 * HOUR)
+    clock.at = until
+    assert spool.postpone(later) == 2, "those who were told already"
+    assert {work.id for work in spool.take_due(until, 20)} == {young, old}

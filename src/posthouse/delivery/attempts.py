@@ -15,7 +15,7 @@ from posthouse.delivery.outcomes import Delivered as Done
 from posthouse.delivery.retry import SPREAD_MAX, Patience
 from posthouse.delivery.routes import Capture, LocalMailboxes, Route
 from posthouse.delivery.tally import Ended, Tally, tally
-from posthouse.spool.records import Again, StorageError, Work
+from posthouse.spool.records import Again, Postponed, StorageError, Work
 from posthouse.spool.spool import Spool
 from posthouse.telemetry import events
 from posthouse.telemetry.events import LogEvent
@@ -84,6 +84,15 @@ class Attempts:
         """A work was not tried; the spool gives it again."""
         self._spool.give_back(work)
         self._gathering.give_back(work.id)
+
+    async def postpone(self, destination: str, until: datetime) -> None:
+        """Put off all that is due there, but those whose sender is to be told before."""
+        patience = self._patience
+        what = Postponed(destination, until, patience.tell_sender_after, patience.give_up_after)
+        try:
+            await asyncio.to_thread(self._spool.postpone, what)
+        except StorageError as error:
+            self._log(events.StoreFailed("spool", str(error)))
 
     async def end(self) -> None:
         """Settle what still waits for others of its message."""

@@ -22,6 +22,7 @@ TAKEN_AT_ONCE: Final = 200
 TAKEN_EACH: Final = 40
 LONGEST_SLEEP: Final = timedelta(minutes=1)
 PAUSE_AFTER_TROUBLE_SECONDS: Final = 5.0
+POSTPONED_MAX: Final = 10_000
 LOOK_UPS_MAX: Final = 500
 """Domains whose hosts are looked up at a time; a DNS that is silent costs no sessions."""
 
@@ -59,6 +60,7 @@ class Dispatcher:
         self._taken: deque[Work] = deque()  # not yet placed
         self._wanted = asyncio.Event()
         self._paused: frozenset[str] = frozenset()
+        self._postponed: dict[str, datetime] = {}  # until when, by destination
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
@@ -220,12 +222,26 @@ class Dispatcher:
         """Put a work into a lane, or back into the spool if that is full or closed."""
         lane = self._lanes.lane(f"{hop} {route.hello}".rstrip(), route.pace or AS_USUAL)
         if (trouble := lane.closed(self._now())) and not work.bounce:
+            self._postpone(lane, work.destination)
             await self._attempts.settle(work, dict.fromkeys(work.indices, _not_tried(trouble)))
         elif lane.is_full:
             lane.domains.add(work.destination)
             self._give_back([work])
         else:
             self._lanes.add(lane, work)
+
+    def _postpone(self, lane: Lane, destination: str) -> None:
+        """Once in a closure, put off all that is due there: one by one it would cost the others."""
+        until = lane.closed_until(self._now())
+        if until is None or self._postponed.get(destination) == until:
+            return
+        if len(self._postponed) >= POSTPONED_MAX:
+            self._postponed.clear()
+        self._postponed[destination] = until
+        if self._routes.by_domain_only:
+            task = asyncio.create_task(self._attempts.postpone(destination, until))
+            self._workers.add(task)
+            task.add_done_callback(self._workers.discard)
 
     def _route(self, work: Work) -> Route:
         """Where a work goes: by its route, or where an administrator moved it."""

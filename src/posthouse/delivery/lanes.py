@@ -108,6 +108,11 @@ class Lane:
             return None
         return self.words
 
+    def closed_until(self, now: datetime) -> datetime | None:
+        """Return when it opens again; None if it is open."""
+        until = self._closed_until
+        return until if until is not None and now < until else None
+
     def note(self, outcomes: list[Outcome], now: datetime) -> None:
         """Widen or narrow by how an attempt ended."""
         silent = [it for it in outcomes if isinstance(it, Deferred) and it.unreachable]

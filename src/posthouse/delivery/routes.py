@@ -253,6 +253,11 @@ class Routes:
         )
 
     @property
+    def by_domain_only(self) -> bool:
+        """Whether all mail for a domain goes the same way."""
+        return not self._conditional
+
+    @property
     def _mx_port(self) -> int:
         via = self._default.via
         return via.port if isinstance(via, Exchangers) else SMTP_PORT

@@ -53,9 +53,8 @@ from posthouse.spool.spool import (
     Answer,
     Look,
     Spool,
-    ignore,
 )
-from posthouse.spool.writer import Change, Done
+from posthouse.spool.writer import Change, Done, ignore
 
 MEMORY_OCTETS: Final = 32 * 1024 * 1024
 PAST: Final = datetime(1971, 1, 1, tzinfo=UTC)

@@ -6,12 +6,13 @@ are changed in the same transaction as what they count, so they can never disagr
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from msgspec import Struct, msgpack
 
 from posthouse.mail.envelope import Envelope
+from posthouse.spool import directions
 from posthouse.spool.identifiers import id_of, number_of
 from posthouse.spool.journeys import REPLY_SIGNS_MAX, accepted_text
 from posthouse.spool.records import Again, Postponed, Result, Settled
@@ -238,36 +239,18 @@ class Shelf:
         ).fetchall()
         return sum(self.move(id_of(number), via, at) for (number,) in numbers)
 
-    def postpone(self, it: Postponed, at: datetime) -> int:
-        """Put off what is due at a destination; how many recipients. Counts as no attempt."""
-        until, microsecond = to_number(it.until), timedelta(microseconds=1)
-        changed = self._sql.execute(
-            "UPDATE recipient SET due = ?1 WHERE destination = ?2 AND due <= ?3"
-            " AND EXISTS (SELECT 1 FROM message AS m WHERE m.number = recipient.number"
-            " AND m.bounce = '' AND m.via = '' AND (m.accepted + ?4 > ?1"
-            " OR (recipient.delay_told AND m.accepted + ?5 > ?1)))",
-            (
-                until,
-                it.destination,
-                to_number(at),
-                it.tell_after // microsecond,
-                it.give_up_after // microsecond,
-            ),
-        ).rowcount
-        self._count(self._waiting, it.destination, 0)
-        return changed
+    def postpone(self, what: Postponed, at: datetime) -> int:
+        """Put off what is due at a destination; how many recipients."""
+        self._count(self._waiting, what.destination, 0)
+        return directions.postpone(self._sql, what, at)
 
     def pause(self, destination: str, why: str, at: datetime) -> None:
         """Send nothing to a destination until `resume`."""
-        self._sql.execute(
-            "INSERT INTO paused VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET why = excluded.why",
-            (destination, to_number(at), why),
-        )
+        directions.pause(self._sql, destination, why, at)
 
     def resume(self, destination: str) -> bool:
         """Send to it again. False if it was not paused."""
-        gone = self._sql.execute("DELETE FROM paused WHERE name = ?", (destination,))
-        return bool(gone.rowcount)
+        return directions.resume(self._sql, destination)
 
     def drop(self, message_id: str, why: str, at: datetime) -> bool:
         """Remove a message for good, because a person said so."""

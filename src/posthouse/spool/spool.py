@@ -38,17 +38,13 @@ from posthouse.spool.records import (
     Work,
 )
 from posthouse.spool.shelf import Arrival, Shelf
-from posthouse.spool.writer import Change, Done, Writer
+from posthouse.spool.writer import Change, Done, Writer, ignore
 
 EVERYTHING: Final = Filters()
 RESERVE_OCTETS: Final = 32 * 1024 * 1024
 EACH_DESTINATION: Final = 20  # messages for one destination in one `take_due`
 Answer = TypeVar("Answer")
 Look = tuple[list[Work], datetime | None] | None
-
-
-def ignore(_: StorageError | None) -> None:
-    """Stand for a `done` that nobody waits for."""
 
 
 class Spool:

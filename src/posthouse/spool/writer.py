@@ -28,6 +28,10 @@ REST_SECONDS: Final = 0.5  # before outcomes are tried again on a full disk
 CHECKPOINT_WEIGHT: Final = 2000  # about 8 MB in the WAL
 
 
+def ignore(_: StorageError | None) -> None:
+    """Stand for a `done` that nobody waits for."""
+
+
 class Ledger(Protocol):
     """What the writer writes into."""
 
