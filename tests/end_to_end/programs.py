@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+PEERS = Path("/usr/local/lib/posthouse-peers")  # what tests/peers/install only unpacks
+
 
 def needs(program: str) -> pytest.MarkDecorator:
     """Skip, visibly, where a program is not installed; `make peers` installs it."""

@@ -119,10 +119,10 @@ def private_directory() -> Iterator[Path]:
 
 
 @contextmanager
-def postfix(sink: int, tls: str = "may") -> Iterator[tuple[int, Path]]:
+def postfix(sink: int, tls: str = "may", more: str = "") -> Iterator[tuple[int, Path]]:
     """Run Postfix as the exchanger of adatum.com; what it takes goes on to `sink`.
 
-    Yields its port and its log. `tls` is its smtpd_tls_security_level.
+    Yields its port and its log. `tls` is its smtpd_tls_security_level; `more` are settings.
     """
     with private_directory() as directory:
         for name in ("queue", "data"):
@@ -134,7 +134,7 @@ def postfix(sink: int, tls: str = "may") -> Iterator[tuple[int, Path]]:
             it for it in ("/usr/lib/postfix/sbin", "/usr/libexec/postfix") if Path(it).is_dir()
         )
         main = _MAIN.format(directory=directory, daemons=daemons, sink=sink, tls=tls)
-        (directory / "main.cf").write_text(main)
+        (directory / "main.cf").write_text(main + more)
         (directory / "master.cf").write_text(_MASTER.format(port=port))
         subprocess.run(
             ["/usr/sbin/postfix", "-c", str(directory), "start"], check=True, capture_output=True
