@@ -154,6 +154,13 @@ async def test_policies_by_mode(
     assert (await assured(world, route=smart)).basis is Basis.ROUTE
 
 
+async def test_a_policy_that_cannot_be_had_demands_nothing_and_is_told(world: World) -> None:
+    world.found = Finding(None, Trouble.STS_FETCH, "down")
+    assert await assured(world) == Assurance(trouble=Trouble.STS_FETCH)
+    world.found = Finding(ENFORCE, Trouble.STS_FETCH, "down")
+    assert await assured(world) == Assurance(Basis.STS, policy=ENFORCE)
+
+
 async def test_both_can_be_switched_off(world: World) -> None:
     world.publish(RIGHT.record(3))
     world.found = Finding(ENFORCE)
@@ -218,6 +225,7 @@ class Sending:
         *,
         secure: bool = True,
         requiretls: bool = False,
+        client: str = "192.0.2.7",
     ) -> Outcome:
         there = Host("localhost", ip_address("127.0.0.1"), sink.port, secure=secure)
         transport = Transport(
@@ -228,7 +236,7 @@ class Sending:
             watcher=self._world,
         )
         self.transports.append(transport)
-        mail = work(requiretls=requiretls)
+        mail = work(requiretls=requiretls, client=client)
         return (await transport.deliver(route, mail, content(octets)))[0]
 
 
@@ -407,6 +415,12 @@ async def test_opportunistic_sessions_are_told_too(
         await send.to(plain)
         await send.to(sink)
     assert world.told == [(Basis.ROUTE, Trouble.NO_STARTTLS), (Basis.ROUTE, None)]
+
+
+async def test_reports_of_ours_are_not_counted(world: World, send: Sending) -> None:
+    async with Sink() as sink:
+        assert isinstance(await send.to(sink, client=""), Delivered)
+    assert world.told == []
 
 
 async def test_a_kept_session_is_not_used_where_more_is_demanded(

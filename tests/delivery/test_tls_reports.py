@@ -214,6 +214,12 @@ def test_everything_has_a_limit(
     assert results.finished() == ()
 
 
+def test_a_policy_that_cannot_be_had_is_a_policy(results: TlsResults, clock: Clock) -> None:
+    results.note("adatum.com", MX, Assurance(trouble=Trouble.STS_FETCH), Trouble.STS_FETCH, "")
+    clock.now += DAY
+    assert [it.policy.kind for it in results.finished()[0].tallies] == ["sts"]
+
+
 def test_nothing_is_counted_where_nothing_is_sent(results: TlsResults, clock: Clock) -> None:
     results.counting = False
     fill(results)

@@ -23,7 +23,7 @@ from posthouse.delivery import dane
 from posthouse.delivery.mta_sts import Mode
 from posthouse.delivery.next_hosts import Host
 from posthouse.delivery.routes import Exchangers, Route
-from posthouse.delivery.sts_policies import NOTHING, Finding
+from posthouse.delivery.sts_policies import Finding
 from posthouse.delivery.tls_terms import OURS, Assurance, Basis, Trouble
 from posthouse.dns.answers import Answer, TemporaryFailure, TlsaResult
 
@@ -119,10 +119,10 @@ class Security:
 def _by_policy(host: Host, found: Finding) -> Assurance:
     policy = found.policy
     if policy is None or policy.mode is Mode.NONE:
-        return OURS if found is NOTHING else Assurance(policy=policy, trouble=found.trouble)
+        return OURS if found.trouble is None else Assurance(trouble=found.trouble)
     basis = Basis.STS if policy.mode is Mode.ENFORCE else Basis.STS_TESTING
     if policy.means(host.name):
-        return Assurance(basis, policy=policy, trouble=found.trouble)
+        return Assurance(basis, policy=policy)
     fault = f"{host.name} is not among the hosts of the domain's policy (MTA-STS)"
     return Assurance(basis, policy=policy, fault=fault, trouble=Trouble.VALIDATION)
 

@@ -142,6 +142,8 @@ def seen(assurance: Assurance, host: Host) -> PolicySeen:
             return PolicySeen("tlsa", tuple(map(str, assurance.records)), (host.name,))
         case Basis.STS | Basis.STS_TESTING if assurance.policy is not None:
             return PolicySeen("sts", assurance.policy.lines(), assurance.policy.patterns)
+        case _ if assurance.trouble is not None:  # there is a policy, and it cannot be had
+            return PolicySeen("sts")
         case _:
             return PolicySeen("no-policy-found")
 

@@ -101,7 +101,7 @@ class Transport:
         demanded = any(one.basis is not Basis.ROUTE for one in assured.values())
         if demanded and not must and await attempt.wants_less():
             return Way(route, manners)
-        told = isinstance(route.via, Exchangers) and not must
+        told = isinstance(route.via, Exchangers) and not must and not attempt.made_here
         way = Way(route, manners, assured, attempt.destination if told else "")
         self._openings.tell_of_barred(way, found)
         return way
@@ -226,6 +226,11 @@ class _Attempt:
     def requiretls(self) -> bool:
         """Whether the sender asks for TLS all the way (RFC 8689 §4.2.1)."""
         return self._work.envelope.requiretls
+
+    @property
+    def made_here(self) -> bool:
+        """Whether it is a report of ours: counting those would make reports about reports."""
+        return not (self._work.envelope.client or self._work.envelope.listener)
 
     async def wants_less(self) -> bool:
         """Whether the sender says that TLS does not matter (TLS-Required: No, RFC 8689 §5)."""
