@@ -119,6 +119,8 @@ def _listeners(
             proxied_from=network_table(listener.proxied_from),
             told_from=network_table(listener.xclient_from),
             asks_certificate=asks_certificate(configuration, each),
+            mends_newlines=listener.bare_newlines == "mend",
+            greeting_pause=listener.pause_before_greeting,
             where=spans.where(("listen", each), name),
         )
         for each, listener in configuration.listen.items()

@@ -1,5 +1,6 @@
 """Tables about domains, TLS and listeners: where mail comes in."""
 
+from datetime import timedelta
 from enum import Enum
 from typing import Annotated, Final, Literal
 
@@ -9,6 +10,7 @@ from pydantic import model_validator
 from posthouse.config.section import Section, meaning
 from posthouse.config.values import (
     Address,
+    Duration,
     FilePath,
     Flag,
     ListenOn,
@@ -17,6 +19,8 @@ from posthouse.config.values import (
     ViaKind,
     fault,
 )
+
+GREETING_PAUSE: Final = timedelta(seconds=1)
 
 
 class Domain(Section):
@@ -170,6 +174,57 @@ class Listener(Section):
             " smtp and submission only."
         ),
     ] = ()
+
+    bare_newlines: Annotated[
+        Literal["refuse", "mend"],
+        meaning(
+            "Content with lines that do not end with CR LF. mend: bare CR and bare LF become CR LF,"
+            " for old devices; submission only. What ends a message stays CR LF, dot, CR LF."
+        ),
+    ] = "refuse"
+    early_talkers: Annotated[
+        Literal["allow", "refuse"],
+        meaning(
+            "Clients that speak before the greeting, or on behind EHLO or DATA without waiting for"
+            " the answer; smtp only. refuse: the greeting waits a moment for them."
+        ),
+    ] = "allow"
+    greeting_pause: Annotated[
+        Duration | None,
+        meaning('With early_talkers = "refuse": how long the greeting waits. Default: 1 s.'),
+    ] = None
+
+    @model_validator(mode="after")
+    def _fits_the_service(self) -> "Listener":
+        if self.bare_newlines == "mend" and self.service is not ServiceName.SUBMISSION:
+            raise fault(
+                "together",
+                "newlines are mended for our own clients only, never for strangers",
+                'leave bare_newlines out, or make this listener service = "submission"',
+                key="bare_newlines",
+            )
+        if self.early_talkers == "refuse" and self.service is not ServiceName.SMTP:
+            raise fault(
+                "together",
+                "early talkers are refused where other servers bring mail only",
+                'leave early_talkers out, or make this listener service = "smtp"',
+                key="early_talkers",
+            )
+        if self.greeting_pause and self.early_talkers == "allow":
+            raise fault(
+                "together",
+                "a pause without a purpose keeps clients waiting",
+                'add early_talkers = "refuse", or leave greeting_pause out',
+                key="greeting_pause",
+            )
+        return self
+
+    @property
+    def pause_before_greeting(self) -> timedelta:
+        """How long the greeting waits for early talkers; zero where they are allowed."""
+        if self.early_talkers == "allow":
+            return timedelta(0)
+        return self.greeting_pause or GREETING_PAUSE
 
     @property
     def tls_rule(self) -> TlsRule:

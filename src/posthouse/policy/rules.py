@@ -196,6 +196,9 @@ class ListenerRule(Struct, frozen=True):
         proxied_from: Networks of proxies that tell the real client by a PROXY header.
         asks_certificate: Clients are asked for a certificate in the TLS handshake.
         told_from: Networks of servers that tell the real client by XCLIENT and XFORWARD.
+        mends_newlines: Bare CR and LF in content of our own clients become CRLF.
+        greeting_pause: How long the greeting waits for those who speak before it, who are then
+            refused; zero: it does not.
         where: Its configuration line.
     """
 
@@ -208,6 +211,8 @@ class ListenerRule(Struct, frozen=True):
     proxied_from: NetworkTable | None = None
     told_from: NetworkTable | None = None
     asks_certificate: bool = False
+    mends_newlines: bool = False
+    greeting_pause: timedelta = timedelta(0)
     where: str = ""
 
 

@@ -4,6 +4,7 @@ No task is made for a session or a command. What takes time (a password, a commi
 session waiting: the core gives no further event until the answer is there.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final
 
@@ -63,6 +64,7 @@ class SmtpSession(StreamProtocol):
         self._waiting = False  # for a commit or a password
         self._peer_left = False
         self._refusals = 0  # since the last accepted message
+        self._greeting: asyncio.TimerHandle | None = None  # where it waits for early talkers
         self._slow_octets = 0  # of content since the idle timer was restarted
         self._why_ended = "lost"
 
@@ -93,8 +95,21 @@ class SmtpSession(StreamProtocol):
         """Greet, or say why not."""
         self._set_client(tls=self.is_encrypted, certificate=certificate_of(self))
         self._core.set_offer(self._offer())
+        pause = self._listener.greeting_pause.total_seconds()
+        if pause > 0 and self._refusal is None:
+            self._greeting = asyncio.get_running_loop().call_later(pause, self._greet)
+        else:
+            self._greet()
+
+    def _greet(self) -> None:
+        """Say the first word; who could not wait for it gets a refusal (RFC 5321 §4.3.1)."""
+        if self.is_ending:
+            return
+        if self._greeting is not None and self._core.spoke_early and self._refusal is None:
+            self._refusal = replies.SPOKE_EARLY
+            self._why_ended = "abused: spoke before the greeting"
         self._core.greet(self._refusal or replies.ready(self._service.rules.hostname))
-        self._flush()
+        self._pump()
 
     def octets_received(self, octets: bytes) -> None:
         """Take what the client sent."""
@@ -136,6 +151,8 @@ class SmtpSession(StreamProtocol):
 
     def stream_ended(self) -> None:
         """Forget what was not promised."""
+        if self._greeting is not None:
+            self._greeting.cancel()
         self._mail.abandon()
         self._sign_in.cancel()
         if self._client is None:

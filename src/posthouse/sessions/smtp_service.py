@@ -30,6 +30,7 @@ from posthouse.telemetry.events import LogEvent
 from posthouse.wire.tls import CertifiedContext
 
 SIGN_IN_FAILURES_MAX: Final = 5
+NO_PAUSE: Final = timedelta(0)
 
 
 class SmtpLimits(Struct, frozen=True):
@@ -193,6 +194,8 @@ class SmtpService(Struct, eq=False):
             tls=tls,
             requiretls=True,
             tells=tells,
+            mends_newlines=listener.mends_newlines and is_submission,
+            in_turn=listener.greeting_pause > NO_PAUSE,
             recipients_max=self.rules.limits.recipients_per_message,
             messages_max=self.limits.messages_max,
             future_release=self._future_release() if is_submission else None,

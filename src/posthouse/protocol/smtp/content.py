@@ -1,6 +1,6 @@
 """The mail data of one transaction on its way in, by DATA or by BDAT."""
 
-from posthouse.protocol.framing import ChunkReader, ContentCheck, DotReader
+from posthouse.protocol.framing import ChunkReader, ContentCheck, DotReader, with_crlf
 from posthouse.protocol.smtp.events import ContentEnded
 
 
@@ -14,10 +14,18 @@ class ContentFlow:
         chunk_is_last: It ends the message.
     """
 
-    def __init__(self, size_octets_max: int, surplus_octets_max: int, *, binary: bool) -> None:
+    def __init__(
+        self,
+        size_octets_max: int,
+        surplus_octets_max: int,
+        *,
+        binary: bool,
+        mends_newlines: bool = False,
+    ) -> None:
         self._size_octets_max = size_octets_max  # 0: no limit
         self._surplus_octets_max = surplus_octets_max
         self._binary = binary
+        self._mends_newlines = mends_newlines and not binary
         self._dots = DotReader()
         self._chunks = ChunkReader()
         self._check = ContentCheck()
@@ -56,6 +64,8 @@ class ContentFlow:
         return ContentEnded(self._octets_total, bad, self._check.overlong)
 
     def _passed(self, body: bytes) -> bytes:
+        if self._mends_newlines:  # no block splits a CRLF
+            body = with_crlf(body)
         self._octets_total += len(body)
         if 0 < self._size_octets_max < self._octets_total:
             self._too_big = True

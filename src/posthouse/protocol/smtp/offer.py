@@ -36,6 +36,10 @@ class Offer(Struct, frozen=True):
         future_release: FUTURERELEASE (RFC 4865), and how far ahead; None: not offered.
         deliver_by_seconds_min: DELIVERBY (RFC 2852), with the shortest time for what is to be
             returned when it is late; None: not offered.
+        mends_newlines: Not said: bare CR and bare LF in content become CRLF instead of being
+            refused. What ends the content stays CRLF, dot, CRLF and nothing else.
+        in_turn: Not said: a client that talks on behind EHLO, HELO or DATA before it has the answer
+            is sent away (RFC 2920 §3.1 has these last in a group).
         tells: The peer is trusted to tell whom it speaks for: XCLIENT and XFORWARD.
         postmaster_domain: Domain of ``RCPT TO:<postmaster>``; the hostname if empty.
     """
@@ -55,6 +59,8 @@ class Offer(Struct, frozen=True):
     messages_max: int = 0
     future_release: FutureRelease | None = None
     deliver_by_seconds_min: int | None = None
+    mends_newlines: bool = False
+    in_turn: bool = False
     tells: bool = False
     postmaster_domain: str = ""
 

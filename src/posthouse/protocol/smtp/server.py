@@ -66,6 +66,7 @@ _FAULTS: Final[Mapping[LineFault, Reply]] = {
     LineFault.BARE_NEWLINE: replies.BARE_NEWLINE,
     LineFault.NUL: replies.CONTROL_CHARACTER,
 }
+_LAST_OF_GROUP: Final = frozenset({Verb.HELLO, Verb.DATA})
 _TOLD: Final = frozenset({Verb.CLIENT_TOLD, Verb.ORIGIN_TOLD})
 # In which phases there is no command to take.
 _DEAF: Final = frozenset({Phase.SILENT, Phase.HANDSHAKE, Phase.CLOSED})
@@ -250,8 +251,12 @@ class ServerConnection:
             self._lines.forget()
 
     def _new_content(self) -> ContentFlow:
-        surplus = self._limits.surplus_octets_max
-        return ContentFlow(self.offer.size_octets_max, surplus, binary=self._is_binary)
+        return ContentFlow(
+            self.offer.size_octets_max,
+            self._limits.surplus_octets_max,
+            binary=self._is_binary,
+            mends_newlines=self.offer.mends_newlines,
+        )
 
     # ---------------------------------------------------------------- commands
 
@@ -298,6 +303,8 @@ class ServerConnection:
             raise CommandError(replies.NOT_IMPLEMENTED)
         if command.verb is not None and command.verb not in AFTER[self.phase]:
             raise CommandError(self._why_not_now(command.verb))
+        if self.offer.in_turn and command.verb in _LAST_OF_GROUP and len(self._lines):
+            return ConnectionAbused(replies.OUT_OF_TURN, f"talked on behind {word}")
         if command.verb is Verb.AUTH and self.signed_in:
             raise CommandError(replies.AUTH_TWICE)
         event = command.parse(argument, self.offer)
