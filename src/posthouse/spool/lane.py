@@ -103,7 +103,7 @@ class Lane:
             OSError: If no file can be made.
         """
         self.trouble: StorageError | None = None
-        self.flush_seconds = 0.0  # lately
+        self.flush_seconds = 0.0  # the least lately: a busy processor is no slow disk
         self._writing = 0  # records that are being written
         self._directory = directory
         self._disk = disk
@@ -271,7 +271,7 @@ class Lane:
             began = time.monotonic()
             try:
                 self._disk.flush_journal(self._handle)
-                self.flush_seconds += (time.monotonic() - began - self.flush_seconds) / 8
+                self._note_flush(time.monotonic() - began)
             except OSError as error:  # whatever it says: what was written may be lost
                 self.trouble = self._told(error, broken=True)
                 raise
@@ -283,6 +283,10 @@ class Lane:
         except OSError:
             return False
         return True
+
+    def _note_flush(self, seconds: float) -> None:
+        risen = self.flush_seconds + (seconds - self.flush_seconds) / 8
+        self.flush_seconds = min(seconds, risen)
 
     def _failed(self, group: list[Record], error: StorageError) -> None:
         told = self.trouble or error

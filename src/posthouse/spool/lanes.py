@@ -19,7 +19,8 @@ from posthouse.spool.records import StorageError
 from posthouse.spool.recovery import Recovered, unsettled
 
 LANES_MAX: Final = 4
-SLOW_SECONDS: Final = 0.003
+SLOW_SECONDS: Final = 0.004
+CROWD: Final = 16  # so many share one flush: it costs less than several with a few each
 
 
 class Lanes:
@@ -78,7 +79,7 @@ class Lanes:
     def append(self, record: Record) -> None:
         """Queue a new message where it is safe soonest."""
         lane = self._lanes[0]
-        if lane.flush_seconds >= SLOW_SECONDS and lane.is_busy:
+        if lane.is_busy and lane.flush_seconds >= SLOW_SECONDS and lane.load < CROWD:
             lane = self._least_busy()
         lane.append(record)
 
