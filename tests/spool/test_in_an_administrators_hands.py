@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from posthouse.spool import reading
+from posthouse.spool.identifiers import number_of
 from posthouse.spool.records import Again, Filters, Postponed, Settled
 from posthouse.spool.spool import Spool
 from tests.spool.ground import HOUR, NOON, Clock, accept, envelope, take
@@ -212,3 +214,15 @@ def test_what_waits_for_a_dead_destination_is_put_off_at_once(spool: Spool, cloc
     clock.at = until
     assert spool.postpone(later) == 2, "those who were told already"
     assert {work.id for work in spool.take_due(until, 20)} == {young, old}
+
+
+def test_one_message_is_found_by_its_number_however_many_are_due(spool: Spool) -> None:
+    it = accept(spool, envelope("a@example.net"))
+    with spool._readers.one() as sql:
+        asked: list[str] = []
+        sql.set_trace_callback(asked.append)
+        (state,) = reading.recipients_due(sql, number_of(it), "example.net", NOON)
+        sql.set_trace_callback(None)
+        plan = sql.execute(f"EXPLAIN QUERY PLAN {asked[0]}").fetchall()
+    assert state.destination == "example.net"
+    assert "PRIMARY KEY (number=?" in str(plan)
