@@ -218,6 +218,8 @@ def test_what_waits_for_a_dead_destination_is_put_off_at_once(spool: Spool, cloc
 
 def test_one_message_is_found_by_its_number_however_many_are_due(spool: Spool) -> None:
     it = accept(spool, envelope("a@example.net"))
+    spool.hold(it, "so that it is on the shelf")
+    spool.release(it)
     with spool._readers.one() as sql:
         asked: list[str] = []
         sql.set_trace_callback(asked.append)

@@ -61,6 +61,7 @@ class Dispatcher:
         self._wanted = asyncio.Event()
         self._paused: frozenset[str] = frozenset()
         self._postponed: dict[str, datetime] = {}  # until when, by destination
+        self._postponing: frozenset[str] = frozenset()
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
@@ -159,7 +160,12 @@ class Dispatcher:
     def _look_in_memory(self) -> _Look | None:
         if len(self._looking) >= LOOK_UPS_MAX:
             return None
-        full = self._lanes.full_domains() | self._paused | {domain for _, domain in self._looking}
+        full = (
+            self._lanes.full_domains()
+            | self._paused
+            | self._postponing
+            | {domain for _, domain in self._looking}
+        )
         found = self._spool.take_fresh(self._now(), TAKEN_AT_ONCE, full, each=TAKEN_EACH)
         return None if found is None else _Look(*found)
 
@@ -168,7 +174,7 @@ class Dispatcher:
         self._paused = frozenset(it.destination for it in self._spool.paused())
         if len(self._looking) >= LOOK_UPS_MAX:
             return _Look([], None)
-        full |= self._paused | {domain for _, domain in tuple(self._looking)}
+        full |= self._paused | self._postponing | {domain for _, domain in tuple(self._looking)}
         works = self._spool.take_due(now, TAKEN_AT_ONCE, full, each=TAKEN_EACH)
         return _Look(works, None if works else self._spool.next_due(now))
 
@@ -239,9 +245,17 @@ class Dispatcher:
             self._postponed.clear()
         self._postponed[destination] = until
         if self._routes.by_domain_only:
-            task = asyncio.create_task(self._attempts.postpone(destination, until))
+            self._postponing |= {destination}  # another set: a thread may be reading this one
+            task = asyncio.create_task(self._put_off(destination, until))
             self._workers.add(task)
             task.add_done_callback(self._workers.discard)
+
+    async def _put_off(self, destination: str, until: datetime) -> None:
+        try:
+            await self._attempts.postpone(destination, until)
+        finally:
+            self._postponing -= {destination}
+            self.wake()
 
     def _route(self, work: Work) -> Route:
         """Where a work goes: by its route, or where an administrator moved it."""
