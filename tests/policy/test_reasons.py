@@ -41,6 +41,7 @@ PUBLISHED = [
     "account-recipient-budget",
     "account-new-recipient-budget",
     "address-recipient-budget",
+    "address-connection-budget",
     "message-too-big",
     "mail-loop",
     "sign-in-failed",

@@ -300,6 +300,15 @@ def test_a_declared_size_over_the_limit_is_refused_at_mail() -> None:
     assert mail(request(octets=1001), by) == ("refuse", "message-too-big")
 
 
+def test_who_connects_too_often_waits() -> None:
+    by = rules(limits=Limits(address_connections=FIVE))
+    often = decide_connection(request(load=Load(connections_from_address=5)), by)
+    assert (often.verdict.value, often.reason.value) == ("defer", "address-connection-budget")
+    assert decide_connection(request(load=Load(connections_from_address=4)), by).accepted
+    without = decide_connection(request(load=Load(connections_from_address=10**6)), ISP)
+    assert without.accepted
+
+
 @pytest.mark.parametrize(
     ("load", "reason"),
     [

@@ -129,6 +129,61 @@ async def test_only_so_many_messages_may_arrive_at_the_same_moment(tmp_path: Pat
         await wait_until(lambda: server.service.census.contents == 0)
 
 
+async def test_chunks_are_counted_among_the_messages_that_arrive(tmp_path: Path) -> None:
+    async with post(tmp_path, rules_with(HERE), SmtpLimits(contents_max=0)) as server:
+        said = await server.talk("mx", *AT_HOME, b"BDAT 4\r\na: b", b"BDAT 2 LAST\r\n\r\n")
+        assert codes(said)[-2:] == ["250", "452"]
+        assert server.service.census.contents == 0
+        server.service.limits = SmtpLimits()
+        said = await server.talk(
+            "mx", *AT_HOME, b"BDAT 31 LAST\r\nFrom: ann@proseware.com\r\n\r\nhi\r\n "
+        )
+        assert codes(said)[-1] == "250"
+        await wait_until(lambda: server.service.census.contents == 0)
+
+
+async def test_who_connects_too_often_is_told_421(tmp_path: Path) -> None:
+    budget = Budget(2, timedelta(hours=1))
+    rules = rules_with(HERE, limits=Limits(address_connections=budget))
+    async with post(tmp_path, rules) as server:
+        server.service.census.budget = budget
+        assert codes([(await server.talk("mx"))[0] for _ in range(3)]) == ["220", "220", "421"]
+        assert "[address-connection-budget]" in (await server.talk("mx"))[0]
+
+
+async def test_a_flood_of_recipients_ends(tmp_path: Path) -> None:
+    limits = SmtpLimits(core=SessionLimits(recipients_max=150))
+    async with post(tmp_path, rules_with(HERE), limits) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.ports["mx"])
+        asked = b"".join(b"RCPT TO:<b%d@adatum.com>\r\n" % number for number in range(5000))
+        writer.write("\r\n".join((*AT_HOME[:2], "")).encode() + asked)
+        said = (await asyncio.wait_for(reader.read(), 10)).decode()
+        assert said.count("250 2.1.5") == 100
+        assert "421 4.5.3 Too many recipients" in said
+        assert said.count("\n452-") == 50
+        writer.close()
+
+
+async def test_a_flood_of_resets_and_greetings_ends(tmp_path: Path) -> None:
+    async with post(tmp_path, rules_with(HERE)) as server:
+        for flood in (b"RSET\r\n", b"EHLO c\r\n", b"VRFY x\r\n", b"MAIL FROM:<>\r\nRSET\r\n"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.ports["mx"])
+            writer.write(b"EHLO c\r\n" + flood * 3000)
+            said = (await asyncio.wait_for(reader.read(), 10)).decode()
+            assert "421 4.7.0 Too many commands and no mail" in said
+            writer.close()
+
+
+async def test_a_flood_of_sign_ins_ends(tmp_path: Path) -> None:
+    async with post(tmp_path, rules_with(SIGNED_IN)) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.ports["devices"])
+        writer.write(b"EHLO c\r\n" + b"AUTH PLAIN\r\n*\r\n" * 300)
+        said = (await asyncio.wait_for(reader.read(), 10)).decode()
+        assert said.rstrip().split("\n")[-1].startswith("421 4.7.0")
+        assert said.count("501 5.7.0") <= 20
+        writer.close()
+
+
 async def test_a_bug_of_ours_costs_one_session_and_is_told(tmp_path: Path) -> None:
     async with post(tmp_path, rules_with(HERE)) as server:
         broken = server.service.counts

@@ -190,6 +190,7 @@ def _limits(limits: schema.Limits) -> Limits:
         account_recipients=limits.each_account.recipients,
         account_new_recipients=limits.each_account.new_recipients,
         address_recipients=limits.each_address.recipients,
+        address_connections=limits.each_address.connections,
     )
 
 

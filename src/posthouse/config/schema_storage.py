@@ -135,9 +135,15 @@ class AccountBudgets(Section):
 
 
 class AddressBudgets(Section):
-    """How much one address without an account may send."""
+    """How much one address may do."""
 
-    recipients: Annotated[Rate | None, meaning("Recipients. Default: no limit.")] = None
+    recipients: Annotated[
+        Rate | None, meaning("Recipients, where it relays without an account. Default: no limit.")
+    ] = None
+    connections: Annotated[
+        Rate | None,
+        meaning("Connections, to all listeners together, whoever it is. Default: no limit."),
+    ] = None
 
 
 class Limits(Section):
@@ -151,6 +157,13 @@ class Limits(Section):
         Count | None,
         meaning("Mail transactions in one session; EHLO tells it (LIMITS). Default: no limit."),
     ] = None
+    arriving_messages: Annotated[
+        Count,
+        meaning(
+            "Messages that may arrive at the same moment, in all sessions together; each may take"
+            " 256 KiB of memory before it goes to a file. Others hear 452."
+        ),
+    ] = 1000
     future_release: Annotated[
         Duration,
         meaning(
@@ -187,9 +200,9 @@ class Limits(Section):
         Count, meaning("Received fields after which mail runs in circles (RFC 5321 section 6.3).")
     ] = 30
     each_account: Annotated[AccountBudgets, meaning("Budgets of each account.")] = AccountBudgets()
-    each_address: Annotated[
-        AddressBudgets, meaning("Budgets of each address that relays without an account.")
-    ] = AddressBudgets()
+    each_address: Annotated[AddressBudgets, meaning("Budgets of each client address.")] = (
+        AddressBudgets()
+    )
 
 
 class Keep(Section):

@@ -151,11 +151,19 @@ class Finding(Struct, frozen=True):
 
 
 class Load(Struct, frozen=True):
-    """What the server carries at this moment."""
+    """What the server carries at this moment.
+
+    Attributes:
+        sessions: Open ones, all listeners together.
+        sessions_from_address: Of those, from the client's address.
+        shutting_down: It is stopping.
+        connections_from_address: That the client's address made within the period of its budget.
+    """
 
     sessions: int = 0
     sessions_from_address: int = 0
     shutting_down: bool = False
+    connections_from_address: int = 0
 
 
 class Request(Struct, frozen=True):

@@ -1,10 +1,10 @@
 """How much: sessions, sizes, recipients, budgets."""
 
 from posthouse.policy.decision import Decision, Stage, Step, Verdict
-from posthouse.policy.facts import Request
+from posthouse.policy.facts import Load, Request
 from posthouse.policy.reasons import Reason
 from posthouse.policy.recognition import Recognition
-from posthouse.policy.rules import Budget, Rules
+from posthouse.policy.rules import Budget, Limits, Rules
 
 
 def decide_connection(request: Request, rules: Rules) -> Decision:
@@ -26,11 +26,21 @@ def decide_connection(request: Request, rules: Rules) -> Decision:
             Reason.TOO_MANY_SESSIONS_FROM_ADDRESS,
         ),
     )
-    for question, answer, because, reason in questions:
+    for question, answer, because, reason in (*questions, *_too_often(load, limits)):
         trace.append(Step(question, answer, because))
         if answer:
             return Decision(Stage.CONNECTION, Verdict.DEFER, reason, tuple(trace))
     return Decision(Stage.CONNECTION, Verdict.ACCEPT, Reason.WELCOME, tuple(trace))
+
+
+def _too_often(load: Load, limits: Limits) -> tuple[tuple[str, bool, str, Reason], ...]:
+    """Ask about the budget of connections, where there is one."""
+    budget, made = limits.address_connections, load.connections_from_address
+    if budget is None:
+        return ()
+    because = f"{made} of {budget.count} in {budget.period}"
+    reason = Reason.ADDRESS_CONNECTION_BUDGET
+    return (("address connects too often", made >= budget.count, because, reason),)
 
 
 def too_big(request: Request, rules: Rules) -> Step | None:

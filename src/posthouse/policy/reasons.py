@@ -58,6 +58,7 @@ class Reason(StrEnum):
     ACCOUNT_RECIPIENT_BUDGET = "account-recipient-budget"
     ACCOUNT_NEW_RECIPIENT_BUDGET = "account-new-recipient-budget"
     ADDRESS_RECIPIENT_BUDGET = "address-recipient-budget"
+    ADDRESS_CONNECTION_BUDGET = "address-connection-budget"
     MESSAGE_TOO_BIG = "message-too-big"
     MAIL_LOOP = "mail-loop"
     # sign-in
@@ -269,6 +270,13 @@ WORDINGS: Final[dict[Reason, Wording]] = {
         _SENDER,
         "Too many recipients for one message: send the rest in a further one",
         "One message has as many recipients as it may.",
+    ),
+    Reason.ADDRESS_CONNECTION_BUDGET: Wording(
+        421,
+        "4.7.0",
+        _SENDER,
+        "Your address connects too often: please try again in a few minutes",
+        "One client address has made as many connections as it may for now.",
     ),
     Reason.ACCOUNT_RECIPIENT_BUDGET: Wording(
         450,

@@ -171,6 +171,7 @@ class Limits(Struct, frozen=True):
     account_recipients: Budget | None = None
     account_new_recipients: Budget | None = None
     address_recipients: Budget | None = None
+    address_connections: Budget | None = None
 
 
 class CheckRule(Struct, frozen=True):

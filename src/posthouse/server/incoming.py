@@ -21,6 +21,7 @@ from posthouse.mail.message import HeaderSection
 from posthouse.mailbox.maildrop import Maildrop, open_maildrop
 from posthouse.policy.facts import Address
 from posthouse.policy.rules import ListenerRule, Rules
+from posthouse.protocol.smtp.offer import SessionLimits
 from posthouse.server.ground import Ground
 from posthouse.server.sources import adopt_all, sources_of
 from posthouse.sessions.authenticity import Examiner
@@ -39,6 +40,7 @@ from posthouse.sessions.smtp_service import SmtpLimits, SmtpService
 from posthouse.sessions.wording import SiteWords
 
 MAILDROP_THREADS: Final = 4
+RECIPIENTS_BEYOND_MAX: Final = 1000  # RCPT that one message may have refused; then 421
 SERVED: Final = (ServiceName.SMTP, ServiceName.SUBMISSION, ServiceName.POP3)
 
 
@@ -63,6 +65,7 @@ class Incoming:
             sources=self._sources(configuration),
         )
         self.census = Census()
+        self.census.budget = configuration.limits.each_address.connections
         self.examiner = Examiner(look_up_by(ground.resolver), ground.log)
         rule = lost_address_rule(configuration.lost_addresses)
         self.lost_addresses = LostAddresses(rule, ground.log)
@@ -134,6 +137,7 @@ class Incoming:
         self.smtp.checks = checks_of(configuration, rules)
         self.smtp.examiner = self._examiner(configuration)
         self.smtp.limits = smtp_limits(configuration)
+        self.census.budget = configuration.limits.each_address.connections
         self._held.contact = configuration.refusals.contact
         self._held.author = site_of(configuration).author
         self.smtp.postmaster = configuration.postmaster_mailbox
@@ -225,9 +229,13 @@ def smtp_limits(configuration: Configuration) -> SmtpLimits:
     return SmtpLimits(
         command_wait=limits.command_wait,
         content_wait=limits.content_wait,
+        contents_max=limits.arriving_messages,
         messages_max=limits.messages_per_session or 0,
         release_max=limits.future_release,
         deliver_by_min=limits.deliver_by_at_least,
+        core=SessionLimits(
+            recipients_max=limits.recipients_per_message + RECIPIENTS_BEYOND_MAX,
+        ),
     )
 
 

@@ -139,8 +139,9 @@ class Pop3Service(Struct, eq=False):
 
     def is_full(self, load: Load) -> bool:
         """Whether the session that was just counted is one too many."""
-        limits = self.limits
+        limits, often = self.limits, self.census.budget
         return (
             load.sessions > limits.sessions_max
             or load.sessions_from_address > limits.sessions_from_address_max
+            or (often is not None and load.connections_from_address > often.count)
         )

@@ -159,13 +159,16 @@ class MailWork:
 
     def begin_content(self) -> Reply:
         """Answer DATA."""
-        trouble = self._service.spool.trouble
-        if self._service.census.contents >= self._service.limits.contents_max:
-            trouble = StorageError("full", "as many messages are arriving as there is memory for")
-        if trouble is not None:
+        if (trouble := self._no_room()) is not None:
             return self._record(Judged(storage_decision(trouble), self._request())).reply
         self._open_content()
         return replies.SEND_CONTENT
+
+    def _no_room(self) -> StorageError | None:
+        """Why no content can be taken now; None if it can."""
+        if self._service.census.contents < self._service.limits.contents_max:
+            return self._service.spool.trouble
+        return StorageError("full", "as many messages are arriving as there is memory for")
 
     def _open_content(self) -> IncomingContent:
         transaction, service = self._open(), self._service
@@ -195,13 +198,20 @@ class MailWork:
         return service.examiner.begin()
 
     def take_content(self, octets: bytes) -> None:
-        """Take part of the content; with BDAT nothing announced it."""
-        content = self._open().content or self._open_content()
-        content.take(octets)
+        """Take part of the content; with BDAT nothing announced it, and a refusal must wait."""
+        transaction = self._open()
+        if transaction.content is None and transaction.no_room is None:
+            transaction.no_room = self._no_room()
+        if transaction.no_room is None:
+            (transaction.content or self._open_content()).take(octets)
 
     def end_content(self, event: ContentEnded, *, extended: bool, tls: str) -> Reply | None:
         """Answer the end of the content; None while it is examined and made safe."""
         transaction, service = self._open(), self._service
+        if transaction.no_room is not None:
+            refused = Judged(storage_decision(transaction.no_room), self._request())
+            self.abandon()
+            return self._record(refused).reply
         content = transaction.content or self._open_content()
         content.finish()
         judged = judge(transaction, event, self._request(), service.facts, service.rules)

@@ -11,6 +11,7 @@ from posthouse.policy.reasons import Reason
 from posthouse.protocol.smtp.events import MailReceived, RecipientReceived
 from posthouse.sessions.content import IncomingContent
 from posthouse.sessions.timing import timing_of
+from posthouse.spool.records import StorageError
 
 
 class Transaction:
@@ -26,6 +27,7 @@ class Transaction:
         recipients: Accepted ones, in their order.
         mailboxes: Their forward-paths.
         content: From 354 on.
+        no_room: Why content that BDAT brought was not taken.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Transaction:
         self.recipients: list[Recipient] = []
         self.mailboxes: tuple[Mailbox, ...] = ()
         self.content: IncomingContent | None = None
+        self.no_room: StorageError | None = None
 
     def accept(self, event: RecipientReceived, case: str, mailbox: Mailbox) -> None:
         """Add a recipient that the policy accepted, once; `mailbox` is where its mail goes."""

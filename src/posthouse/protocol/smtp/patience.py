@@ -14,6 +14,7 @@ from posthouse.protocol.smtp.events import (
     HelpReceived,
     NoopReceived,
     OriginTold,
+    RecipientReceived,
     ResetReceived,
     VerifyReceived,
 )
@@ -44,10 +45,11 @@ class Patience:
         self._limits = limits
         self._errors = 0
         self._idle_commands = 0
+        self._recipients = 0
 
     def restore(self) -> None:
         """A message was accepted: count from zero again."""
-        self._errors = self._idle_commands = 0
+        self._errors = self._idle_commands = self._recipients = 0
 
     def count(self, event: Event) -> Event:
         """Return the event, or `ConnectionAbused` in its place when it is one too many."""
@@ -56,6 +58,10 @@ class Patience:
             self._errors += 1
             if self._errors > self._limits.errors_max:
                 return ConnectionAbused(replies.TOO_MANY_ERRORS, "too many refused commands")
+        elif type(event) is RecipientReceived:
+            self._recipients += 1
+            if self._recipients > self._limits.recipients_max:
+                return ConnectionAbused(replies.TOO_MANY_RECIPIENTS, "recipients without mail")
         elif refused or type(event) in _IDLE:
             self._idle_commands += 1
             if self._idle_commands > self._limits.idle_commands_max:
