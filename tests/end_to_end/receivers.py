@@ -27,6 +27,11 @@ NEEDS_DOVECOT = pytest.mark.skipif(
     reason="Dovecot's LMTP is not installed (make peers), or this is not root",
 )
 
+NEEDS_DOVECOT_POP3 = pytest.mark.skipif(
+    not Path("/usr/lib/dovecot/pop3").exists() or os.geteuid() != 0,
+    reason="Dovecot's POP3 is not installed (make peers), or this is not root",
+)
+
 _MAIN = """\
 compatibility_level = 3.6
 queue_directory = {directory}/queue
