@@ -60,9 +60,10 @@ async def test_nonsense_is_told_and_the_next_request_still_answered(tmp_path: Pa
         b'{"do": "fly"}\n',
         b'{"do": "queue-show"}\n',
         b'{"do": "queue-list", "heldd": true}\n',
+        b'{"do": "queue-show", "id": "\xff"}\n',
         b'{"do": "status"}\n',
     )
-    assert [answer.get("exit") for answer in answers] == [2, 2, 2, 2, None]
+    assert [answer.get("exit") for answer in answers] == [2, 2, 2, 2, 2, None]
     assert "heldd" in answers[3]["error"]
 
 

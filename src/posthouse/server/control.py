@@ -110,7 +110,7 @@ class ControlSocket:
     async def _answer(self, line: bytes, by: str, writer: asyncio.StreamWriter) -> None:
         try:
             request = DECODER.decode(line)
-        except msgspec.DecodeError as problem:
+        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
             await _send(writer, Answered(error=f"this is no request: {problem}", exit=2))
             return
         name = request.__struct_config__.tag
