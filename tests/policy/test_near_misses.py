@@ -95,7 +95,7 @@ def test_signing_in_is_suggested_under_tls_and_networks_where_all_can_be_read() 
 
 
 def test_three_networks_at_most_are_suggested() -> None:
-    by = rules(*(network(f"198.51.100.{n}", name=f"n{n}") for n in range(5)))
+    by = rules(*(network(f"198.51.{n}.0/24", name=f"n{n}") for n in range(5)))
     asked = request()
     found = suggestions(asked, by, decide_recipient(asked, by))
     assert [it.kind for it in found].count("come-from-network") == 3

@@ -327,7 +327,7 @@ def test_the_trace_names_the_lines_that_decided() -> None:
     decision = decide_recipient(request(address=HOME, at=NOON), ISP)
     assert [(step.question, step.answer, step.where) for step in decision.trace] == [
         ("recipient is local", False, ""),
-        ("client signed in", False, ""),
+        ("client signed in", False, "posthouse.toml:10"),
         ("mail was fetched from this address lately", False, ""),
         ("network may relay", True, "posthouse.toml:17"),
         ("reverse-path is the client's own", True, ""),

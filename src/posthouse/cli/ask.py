@@ -4,6 +4,7 @@ from ipaddress import ip_address
 
 import click
 
+from posthouse.cli.check import warn_of_errors
 from posthouse.cli.exits import Exit, Failure
 from posthouse.cli.installation import Installation, current_options, now, open_installation
 from posthouse.cli.live_facts import with_live_facts
@@ -49,11 +50,15 @@ def ask(client: str, sender: str, recipient: str, **more: object) -> int:
         rules = compile_now(installation, store)
         question = _question(client, sender, recipient, more)
         _check_listener(question.listener, rules)
-        request = request_of(question, rules, StoredDirectory(store, rules))
+        directory = StoredDirectory(store, rules)
+        if question.signed_in and directory.account(question.signed_in) is None:
+            raise Failure(f"--sasl: there is no open account {question.signed_in}", Exit.USAGE)
+        request = request_of(question, rules, directory)
         if question.fetched_ago is None and not question.host_name:
             request = with_live_facts(request, installation, store)
         decision = deciding(decide_transaction(request, rules))
         _print(installation, request, rules, decision)
+        warn_of_errors(installation)
     return Exit.DONE if decision.accepted else Exit.NO
 
 

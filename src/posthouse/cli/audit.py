@@ -153,8 +153,6 @@ async def _rehearse(installation: Installation, wanted: Wanted) -> Audit:
                 for listener in rules.listeners
                 for number, address in enumerate(strangers(rules, listener))
             ]
-            if not entrances:
-                raise Failure("every address may relay by its network: see `posthouse prove`")
             return await try_all(entrances, wanted.tricks)
 
 
@@ -186,12 +184,21 @@ def _rehearsed(
 
 
 def strangers(rules: Rules, listener: str) -> tuple[Address, ...]:
-    """Return one address of each kind by which nobody is recognised on the listener."""
+    """Return one address of each kind by which nobody is recognised on the listener.
+
+    Where every address of a family is recognised, nobody is left to be a stranger, and anybody
+    is one: then an address of the widest class is returned.
+    """
+    classes = address_classes(rules)
     found: list[Address] = []
-    for group in address_classes(rules):
+    for group in classes:
         request = Request(now(), Client(group.example, listener))
         if not recognise(request, rules).open:
             found.append(group.example)
+    for version in (4, 6):
+        if all(address.version != version for address in found):
+            family = [group for group in classes if group.version == version]
+            found.insert(0, max(family, key=lambda group: group.width).example)
     return tuple(found[:STRANGERS_MAX])
 
 

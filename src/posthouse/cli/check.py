@@ -5,9 +5,9 @@ from pathlib import Path
 import click
 
 from posthouse.cli.exits import Exit, Failure
-from posthouse.cli.installation import current_options, find_path, now, read_text
+from posthouse.cli.installation import Installation, current_options, find_path, now, read_text
 from posthouse.cli.main import shared_options
-from posthouse.cli.output import document, say
+from posthouse.cli.output import document, note, say
 from posthouse.config.check import check as cross_check
 from posthouse.config.diagnostic import ConfigurationError, Diagnostic, Severity, render
 from posthouse.config.load import load
@@ -50,6 +50,18 @@ def find_all(text: str, path: Path) -> tuple[Diagnostic, ...]:
         return problem.diagnostics
     found = cross_check(loaded.configuration, loaded.spans, now())
     return (*found, *preflight(loaded, path.parent))
+
+
+def warn_of_errors(installation: Installation) -> bool:
+    """Note errors of the configuration that another command worked on; whether there are any."""
+    found = find_all(installation.text, installation.path)
+    errors = [each for each in found if each.severity is Severity.ERROR]
+    if errors:
+        note(
+            f"note: no server would start with {installation.path}: {errors[0].message}"
+            f" ({len(errors)} errors; see `posthouse check`)"
+        )
+    return bool(errors)
 
 
 @click.group()

@@ -130,7 +130,11 @@ def _pasted(text: str | None) -> str | bytes:
     if "\n" not in text and len(text) < 1024:
         path = Path(text)
         try:
-            if path.is_file():
+            is_file = path.is_file()
+        except (OSError, ValueError):  # too long for a name, or no name at all: it is a text
+            return text
+        try:
+            if is_file:
                 with path.open("rb") as file:
                     return file.read(_OCTETS_MAX)
         except OSError as problem:

@@ -27,6 +27,8 @@ def explain(what: str) -> None:
     A case is a decision this server made; its id stands in the reply that was sent.
     """
     what = what.strip().strip("[]")
+    if pasted := re.search(r"\bcase ([0-9A-Za-z-]{8,10})\b", what):  # a whole reply was pasted
+        what = pasted[1]
     if re.fullmatch(r"[CcWw]\d{3}", what):
         _explain_code(what.upper())
     elif what in {reason.value for reason in Reason}:

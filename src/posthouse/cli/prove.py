@@ -5,6 +5,7 @@ from datetime import date, datetime
 import click
 
 from posthouse.accounts.store import Alias
+from posthouse.cli.check import warn_of_errors
 from posthouse.cli.exits import Exit
 from posthouse.cli.installation import Installation, current_options, now, open_installation
 from posthouse.cli.main import shared_options
@@ -31,7 +32,10 @@ def prove() -> int:
         document("proof", {"proof": shown, "forwards": forwards})
     else:
         _print(shown, forwards)
-    return Exit.DONE if shown.closed else Exit.NO
+    wrong = warn_of_errors(installation)
+    if not shown.closed:
+        return Exit.NO
+    return Exit.CONFIGURATION if wrong else Exit.DONE
 
 
 def _rules_and_forwards(installation: Installation) -> tuple[Rules, list[dict[str, object]]]:

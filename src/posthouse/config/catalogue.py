@@ -97,6 +97,7 @@ CODES: Final = {
     "nobody-has-plain": "W122",
     # of this machine, `server/preflight.py`
     "missing-here": "W123",
+    "wide-together": "W124",
 }
 
 EXPLANATIONS: Final = {
@@ -199,6 +200,8 @@ EXPLANATIONS: Final = {
     " where its deliver_via says.",
     "W121": "Other servers look our name up and want a full one, such as mail.example.com.",
     "C099": "The value does not fit.",
+    "W124": "Each network may be narrow enough, but all of them together are more than a /8 (IPv6:"
+    " a /16). Nobody has so many customers on one list.",
     "W123": "A file or user that the configuration names is not here, or cannot be read by whoever"
     " runs the check. On the machine that serves, the server would not start.",
     "W122": "CRAM-MD5 and APOP need passwords that can be read. Without keep_plain they become"

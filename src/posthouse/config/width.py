@@ -25,6 +25,8 @@ WIDE_IPV6: Final = 2**96  # addresses of a /32
 # Half of all addresses that the Internet uses: not a network any more.
 EVERYTHING_IPV4: Final = 2**31
 EVERYTHING_IPV6: Final = 2**124
+# All listed networks together: more than these, known by nothing but their network, are everybody.
+EVERYBODY: Final = {4: 2**24, 6: 2**112}
 _IPV4: Final = reach_of(IPv4Network("0.0.0.0/0"))
 _GLOBAL_IPV6: Final = reach_of(IPv6Network("2000::/3"))  # RFC 4291 §2.5.4, as IANA allocates it
 
@@ -62,7 +64,13 @@ def addresses(networks: Iterable[policy_networks.Network]) -> int:
 def _everything(entries: list[Entry], spans: Spans) -> Iterator[Diagnostic]:
     reaches = [reach_of(network) for entry in entries for network in entry.written.networks]
     for version, used, limit in ((4, _IPV4, EVERYTHING_IPV4), (6, _GLOBAL_IPV6, EVERYTHING_IPV6)):
-        if _covered(reaches, used) >= limit:
+        covered = _covered(reaches, used)
+        if EVERYBODY[version] < covered < limit:
+            size = f"{covered:,}" if version == 4 else f"2^{covered.bit_length() - 1}"
+            message = f"together the networks let {size} IPv{version} addresses relay"
+            words = "`posthouse prove` calls that open: list only your own networks"
+            yield finding("wide-together", message, spans.key(entries[0].path[:2]), words)
+        if covered >= limit:
             widest = max(
                 (entry for entry in entries if entry.written.networks[0].version == version),
                 key=lambda entry: addresses(entry.written.networks),

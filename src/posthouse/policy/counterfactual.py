@@ -21,8 +21,13 @@ from posthouse.policy.rules import Door, DoorKind, ListenerRule, Passwords, Rule
 from posthouse.policy.transaction import decide_transaction
 
 NETWORKS_SUGGESTED_MAX: Final = 3
+PLACES_CHANGED_MAX: Final = 4  # reverse-path, From, Sender, Reply-To
 DOORS_LOOKED_AT_MAX: Final = 50  # a refusal is answered at once, however many doors there are
-_RECOGNITION: Final = RELAY_REFUSALS | {Reason.SIGN_IN_FIRST, Reason.RECOGNITION_UNREADABLE}
+_RECOGNITION: Final = RELAY_REFUSALS | {
+    Reason.SIGN_IN_FIRST,
+    Reason.RECOGNITION_UNREADABLE,
+    Reason.RECIPIENT_NOT_IN_DOOR,
+}
 _IDENTITY: Final = frozenset(
     {
         Reason.SENDER_NOT_OWN,
@@ -33,6 +38,18 @@ _IDENTITY: Final = frozenset(
         Reason.FROM_AMBIGUOUS,
     }
 )
+
+
+# Where another mail would pass: what to write instead.
+_WRITE_OTHERWISE: Final[dict[Reason, str]] = {
+    Reason.RECIPIENT_UNKNOWN: "check the recipient's address: nobody here has it",
+    Reason.ROUTED_RECIPIENT: "write to the plain address, without a route in it",
+    Reason.MESSAGE_TOO_BIG: "send a smaller message, or a link instead of the file",
+    Reason.BREAKS_FORMAT: "let the program end every line with CR LF",
+    Reason.FROM_UNREADABLE: "write one valid address into the field",
+    Reason.FROM_AMBIGUOUS: "write one From field with one author, or name who sends in Sender",
+    Reason.LOOKS_LIKE_SPAM: "write the message differently, or ask who runs this server to look",
+}
 
 
 class Suggestion(Struct, frozen=True):
@@ -65,7 +82,7 @@ def suggestions(request: Request, rules: Rules, decision: Decision) -> tuple[Sug
             *_grant(request, rules),
         ]
     elif decision.reason in _IDENTITY:
-        ideas = [*_use_address(request, decision)]
+        ideas = [*_use_address(request, rules, decision)]
     helpful = tuple(idea for idea in ideas if _is_accepted(idea, request, rules))
     return helpful or (_otherwise(decision),)
 
@@ -88,20 +105,16 @@ def _with_account(request: Request, rules: Rules) -> tuple[Account, Request]:
     """
     if request.sender_account is not None:
         return request.sender_account, request
-    path = request.reverse_path
-    mailbox = path.mailbox if path is not None else None
-    if mailbox is not None and mailbox.domain in rules.local_domains:
-        return Account(str(mailbox), frozenset({mailbox.folded})), request
     own = Mailbox("you", min(rules.local_domains, default=rules.hostname))
     authorship = request.authorship and Authorship((own,))
     changed = replace(request, reverse_path=ReversePath(own), authorship=authorship)
     return Account(str(own), frozenset({own})), changed
 
 
-def _as_whom(request: Request, changed: Request) -> str:
+def _as_whom(request: Request) -> str:
     if request.sender_account is not None:
         return f"as {request.sender_account.name}"
-    return "with your account" if changed is request else "with an account here, using its address"
+    return "with an account here, using its address"
 
 
 def _sign_in(request: Request, rules: Rules) -> Iterator[Suggestion]:
@@ -115,9 +128,7 @@ def _sign_in(request: Request, rules: Rules) -> Iterator[Suggestion]:
         for listener in _listeners_for(door, request.client, rules):
             client = replace(request.client, listener=listener.name, signed_in=sign_in, tls=True)
             password = " with a submission password" if submission else ""
-            text = (
-                f"sign in {_as_whom(request, changed)}{password} ({how_to_reach(listener, rules)})"
-            )
+            text = f"sign in {_as_whom(request)}{password} ({how_to_reach(listener, rules)})"
             yield Suggestion("sign-in", text, replace(changed, client=client))
             return
 
@@ -164,7 +175,10 @@ def _fetch_mail(request: Request, rules: Rules) -> Iterator[Suggestion]:
             client = replace(client, listener=listener.name)
         minutes = int(door.window / timedelta(minutes=1))
         place = f" on port {listener.ports[0]}" if listener and listener.ports else ""
-        text = f"fetch mail by POP3 from the same address, then send{place} within {minutes} min"
+        text = (
+            f"fetch mail by POP3 from the same address {_as_whom(request)},"
+            f" then send{place} within {minutes} min"
+        )
         yield Suggestion("fetch-mail", text, replace(changed, client=client))
         return
 
@@ -176,6 +190,8 @@ def _come_from_network(request: Request, rules: Rules) -> Iterator[Suggestion]:
         if door.kind is not DoorKind.NETWORK or is_over(door, request.at) or not door.networks:
             continue
         networks = parse_networks(door.networks[0])
+        if networks[0].num_addresses == 1:  # somebody's machine is no place to go to
+            continue
         client = replace(request.client, address=networks[0][0], unreadable=frozenset())
         changed = replace(request, client=client)
         text = f"send from the network {door.name} ({door.networks[0]})"
@@ -205,18 +221,33 @@ def _grant(request: Request, rules: Rules) -> Iterator[Suggestion]:
     yield Suggestion("grant", text, rules=replace(rules, doors=doors, networks=table))
 
 
-def _use_address(request: Request, decision: Decision) -> Iterator[Suggestion]:
-    """Write as one of the addresses that the refusal lists."""
-    for text in decision.allowed:
+def _use_address(request: Request, rules: Rules, decision: Decision) -> Iterator[Suggestion]:
+    """Write as one of the addresses that the refusal lists, in each place that is refused."""
+    changed, told = request, []
+    for _ in range(PLACES_CHANGED_MAX):
+        mailbox = _first_usable(decision.allowed)
+        if mailbox is None:
+            return
+        changed = _written_as(mailbox, changed, decision)
+        listed = ", ".join(decision.allowed[:5])
+        told.append(f"as {decision.field or 'sender'}: {listed}")
+        decision = decide_transaction(changed, rules)[-1]
+        if decision.accepted:
+            text = f"use one of your addresses {'; and '.join(told)}"
+            yield Suggestion("use-address", text, changed)
+            return
+        if decision.reason not in _IDENTITY:
+            return
+
+
+def _first_usable(allowed: tuple[str, ...]) -> Mailbox | None:
+    """The first of the listed addresses that is one, or an address in the first listed domain."""
+    for text in allowed:
         try:
-            mailbox = parse_mailbox(f"you{text}" if text.startswith("@") else text)
+            return parse_mailbox(f"you{text}" if text.startswith("@") else text)
         except AddressError:
             continue
-        changed = _written_as(mailbox, request, decision)
-        listed = ", ".join(decision.allowed[:5])
-        field = decision.field or "sender"
-        yield Suggestion("use-address", f"use one of your addresses as {field}: {listed}", changed)
-        return
+    return None
 
 
 def _written_as(mailbox: Mailbox, request: Request, decision: Decision) -> Request:
@@ -238,6 +269,6 @@ def _otherwise(decision: Decision) -> Suggestion:
     wording = WORDINGS[decision.reason]
     if 400 <= wording.code < 500:
         return Suggestion("wait", "try again later")
-    if decision.reason is Reason.RECIPIENT_UNKNOWN:
-        return Suggestion("nothing", "check the recipient's address: nobody here has it")
+    if decision.reason in _WRITE_OTHERWISE:
+        return Suggestion("nothing", _WRITE_OTHERWISE[decision.reason])
     return Suggestion("nothing", f"nothing that this server offers; {wording.fixer.value} can help")

@@ -155,9 +155,13 @@ def _everybody(rules: Rules, classes: tuple[AddressClass, ...], at: datetime) ->
 
 
 def _relays(group: AddressClass, rules: Rules, at: datetime) -> bool:
-    """Whether clients of this class relay, knowing them by nothing but their address."""
+    """Whether clients of this class relay, knowing them by nothing but their address.
+
+    A door that is limited to our own domains relays nothing.
+    """
     return any(
-        _would_relay(_as_known(group, rules.doors[number], rules, at), rules)
+        _recipient_for(rules.doors[number]).domain not in rules.local_domains
+        and _would_relay(_as_known(group, rules.doors[number], rules, at), rules)
         for number in group.doors
     )
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from posthouse.policy.decision import Step
 from posthouse.policy.facts import Account, Request
-from posthouse.policy.ownership import owns
+from posthouse.policy.ownership import owns, place_may_use
 from posthouse.policy.reasons import Reason
 from posthouse.policy.rules import Door, DoorKind, Passwords, Rules
 
@@ -22,8 +22,7 @@ HOST_NAME: Final = "host name may relay"
 CERTIFICATE: Final = "certificate may relay"
 ADDRESS: Final = "address is one client's"
 
-# Steps that are the same every time.
-NOBODY_SIGNED_IN: Final = Step(SIGNED_IN, answer=False, because="nobody signed in")
+NOBODY: Final = "nobody signed in"
 NO_POP_WINDOW: Final = Step(POP_WINDOW, answer=False, because="no such door")
 
 REASON_OF: Final[dict[DoorKind, Reason]] = {
@@ -134,7 +133,8 @@ def _is_valid(door: Door, request: Request, known: Known) -> bool:
 def _try_signed_in(request: Request, rules: Rules, known: Known) -> None:
     sign_in = request.client.signed_in
     if sign_in is None:
-        known.steps.append(NOBODY_SIGNED_IN)
+        doors = rules.signed_in_doors
+        known.steps.append(Step(SIGNED_IN, False, NOBODY, doors[0].where if doors else ""))  # noqa: FBT003 - the answer
         return
     because, where = f"{sign_in.account.name}, but not by a door of this listener", ""
     opened = False
@@ -172,11 +172,11 @@ def _try_pop_windows(request: Request, rules: Rules, known: Known) -> None:
     if not doors:
         known.steps.append(NO_POP_WINDOW)
         return
-    because, where, opened = "none was fetched", "", False
+    because, where, opened = "none was fetched", doors[0].where, False
     for door in doors:
         if not _is_valid(door, request, known):
             continue
-        if "pop-window" in request.client.unreadable:
+        if "pop-window" in request.client.unreadable and _is_ours(request, rules):
             known.unreadable = because = "POP windows cannot be read now"
         for session in request.client.pop_sessions:
             age = request.at - session.last_command
@@ -225,7 +225,8 @@ def _try_networks(request: Request, rules: Rules, known: Known) -> None:
     address = request.client.address
     numbers = rules.networks.find(address)
     if not numbers:
-        known.steps.append(Step(NETWORK, False, f"in none of {rules.networks.count}"))  # noqa: FBT003 - the answer
+        count, where = rules.networks_written
+        known.steps.append(Step(NETWORK, False, f"in none of {count}", where))  # noqa: FBT003 - the answer
         return
     because, where, opened = "", "", False
     for number in numbers:
@@ -246,11 +247,14 @@ def _try_host_names(request: Request, rules: Rules, known: Known) -> None:
     if not doors:
         return
     client = request.client
-    because, where, opened = f"no listed name points at {client.address}", "", False
+    because = f"no listed name points at {client.address}"
+    where, opened = doors[0].where, False
     for door in doors:
         if not _is_valid(door, request, known):
             continue
-        for unreadable in door.hosts & client.unreadable:
+        for unreadable in (
+            door.hosts & client.unreadable if _may_serve(door, request, rules) else ()
+        ):
             known.unreadable = because = f"{unreadable} cannot be looked up now"
             where = door.where
         for name in client.watched_names:
@@ -259,6 +263,20 @@ def _try_host_names(request: Request, rules: Rules, known: Known) -> None:
                 where, opened = door.where, True
                 known.open.append(Recognition(door, None, name.host))
     known.steps.append(Step(HOST_NAME, opened, because, where))
+
+
+def _is_ours(request: Request, rules: Rules) -> bool:
+    """Whether the reverse-path may be an account's own: only then a window could have opened."""
+    path = request.reverse_path
+    return path is None or (path.mailbox is not None and path.mailbox.domain in rules.local_domains)
+
+
+def _may_serve(door: Door, request: Request, rules: Rules) -> bool:
+    """Whether the door, were it open, would take this reverse-path."""
+    path = request.reverse_path
+    if path is None or path.mailbox is None:
+        return True
+    return place_may_use(door, path.mailbox, rules.identity.reverse_path, rules)
 
 
 def _about(door: Door) -> str:

@@ -230,6 +230,7 @@ class Rules(Struct, frozen=True):
         limits: How much.
         checks: Screening entries, by name.
         signed_in_doors, pop_window_doors, host_name_doors: Made of `doors`.
+        networks_written: How many networks were listed, and where; made of `doors`.
         holds_over_budget: Made of `checks`: a check decides on used-up budgets, at the content.
     """
 
@@ -246,6 +247,7 @@ class Rules(Struct, frozen=True):
     host_name_doors: tuple[Door, ...] = ()
     certificate_doors: tuple[Door, ...] = ()
     holds_over_budget: bool = False
+    networks_written: tuple[int, str] = (0, "")
 
     def __post_init__(self) -> None:
         """Sort the doors once, so that a decision looks only at those it asks about."""
@@ -256,5 +258,10 @@ class Rules(Struct, frozen=True):
             ("certificate_doors", DoorKind.CERTIFICATE),
         ):
             force_setattr(self, field, tuple(door for door in self.doors if door.kind is kind))
+        written = [door for door in self.doors if door.kind is DoorKind.NETWORK]
+        count = sum(len(door.networks) for door in written)
+        others = f" and {len(written) - 1} more" if len(written) > 1 else ""
+        where = f"{written[0].where}{others}" if written else ""
+        force_setattr(self, "networks_written", (count, where))
         asks = {check.ask for check in self.checks.values()}
         force_setattr(self, "holds_over_budget", "recipient-budget" in asks)
