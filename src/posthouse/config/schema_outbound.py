@@ -171,6 +171,14 @@ class Outbound(Section):
             " verified certificate to the servers it names. DANE goes first."
         ),
     ] = True
+    long_lines: Annotated[
+        Literal["fold", "refuse", "keep"],
+        meaning(
+            "Mail to other servers with lines of more than 998 octets, which some of them break or"
+            " refuse. fold: broken at a blank before we sign. refuse: returned to its sender. keep:"
+            " sent as it is. Nothing is ever cut off."
+        ),
+    ] = "fold"
     sessions: Annotated[Count, meaning("Sessions to all next hops at a time.")] = 100
     sessions_per_host: Annotated[
         Count,

@@ -12,6 +12,7 @@ from posthouse.accounts.store import Grant, StoreError
 from posthouse.config.compile import compile_rules
 from posthouse.config.load import Loaded
 from posthouse.config.schema import Configuration, HostName
+from posthouse.delivery.long_lines import LongLines
 from posthouse.dns.resolver import Resolver
 from posthouse.dns.servers import ServerAddress, system_servers
 from posthouse.dns.watched import Watch, WatchedNames
@@ -128,7 +129,7 @@ class Server:
         self.incoming.smtp.returns = self._office.returns
         self.incoming.speak(self._office.languages.of)
         out = outgoing(configuration, ground, self._office)
-        self.dispatcher, self._carrier = out.dispatcher, out.carrier
+        self.dispatcher, self._carrier, self._lines = out.dispatcher, out.carrier, out.lines
         self._recipients, self._protection = out.recipients, out.protection
         self.incoming.smtp.facts.relayed = self._recipients
 
@@ -233,6 +234,7 @@ class Server:
         self.incoming.smtp.recorder.shadow = shadow
         self.incoming.smtp.returns = self._office.returns
         self._carrier.post = self._office.post
+        self._lines.rule = LongLines(configuration.outbound.long_lines)
         self.incoming.use_certificate(certificates.context)
         self.dispatcher.use_routes(routes)
         self._recipients.rules = recipients

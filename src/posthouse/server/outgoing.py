@@ -16,6 +16,7 @@ from posthouse.delivery.dispatcher import Dispatcher
 from posthouse.delivery.forwarding import read_secrets, rewriting
 from posthouse.delivery.languages import SenderLanguages
 from posthouse.delivery.local import CaptureDelivery, LocalDelivery
+from posthouse.delivery.long_lines import LongLineCarrier, LongLines
 from posthouse.delivery.next_hosts import HostFinder
 from posthouse.delivery.opening import client_contexts
 from posthouse.delivery.outcomes import Outcome
@@ -106,12 +107,14 @@ class Outgoing(Struct, frozen=True, eq=False):
     Attributes:
         dispatcher: Takes what is due.
         carrier: Its connections.
+        lines: What it does with long lines.
         recipients: Who exists behind domains that are passed on.
         protection: What other domains demand of TLS, and what they are told.
     """
 
     dispatcher: Dispatcher
     carrier: SigningCarrier
+    lines: LongLineCarrier
     recipients: RelayRecipients
     protection: Protection
 
@@ -136,12 +139,13 @@ def outgoing(configuration: Configuration, ground: Ground, office: PostOffice) -
     keys = SigningKeys(ground.stores.directory / "dkim")
     ring = KeyRing(keys, ground.resolver.txt, now=ground.now, log=log)
     carrier = SigningCarrier(transport, ring, office.post, ground.now)
+    lines = LongLineCarrier(carrier, LongLines(configuration.outbound.long_lines))
     attempts = Attempts(
         spool,
         Ways(
             local=LocalDelivery(office.resolve, ground.maildir_of, log),
             capture=CaptureDelivery(ground.stores.directory / "captured", log),
-            transport=carrier,
+            transport=lines,
         ),
         Reporter(site_of(configuration), patience, spool.new_id, office.rewrite, office.languages),
         patience,
@@ -159,7 +163,7 @@ def outgoing(configuration: Configuration, ground: Ground, office: PostOffice) -
 
     rules = recipient_rules(configuration, ground.base)
     recipients = RelayRecipients(rules, probe, ground.now)
-    return Outgoing(dispatcher, carrier, recipients, protection)
+    return Outgoing(dispatcher, carrier, lines, recipients, protection)
 
 
 def recipient_rules(configuration: Configuration, base: Path) -> RecipientRules:
