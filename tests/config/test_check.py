@@ -86,6 +86,10 @@ def test_a_sane_file_has_no_findings() -> None:
                    + '[[may_relay]]\nwho = "pop-window"'),
         (["W116"], SIGNED_IN + 'name = "x"\n' + SIGNED_IN + 'name = "x"'),
         (["W119"], '[[screening]]\nname = "b"\nask = "recipient-budget"'),
+        (["W125"], '[outbound]\ndane = true\n[dns]\nservers = ["192.0.2.53"]'),
+        ([], '[outbound]\ndane = true\n[dns]\nservers = ["192.0.2.53", "[::1]:53"]'),
+        ([], '[outbound]\ndane = true\n[dns]\nservers = ["192.0.2.53"]\ntrust_ad = true'),
+        ([], '[dns]\nservers = ["192.0.2.53"]'),
         (["W120"], '[[outbound.route]]\nto = ["*.b.example", "example.com"]'),
         (["C060"], ('[[test]]\nclient = "192.0.2.1"\nlistener = "x"\nfrom = ""\n'
                    'to = "a@b.example"\nexpect = "refuse"')),

@@ -383,7 +383,10 @@ async def test_opportunistic_goes_without_tls_when_it_fails(
     refusing = Sink({"STARTTLS": "454 no TLS now"}, tls=server_context(authority))
     for sink, sessions in ((unable, 2), (refusing, 1)):
         async with sink:
-            assert isinstance(await outcome(transport_to(sink)), Delivered)
+            result = await outcome(transport_to(sink))
+        assert isinstance(result, Delivered)
+        assert result.tls.startswith("not encrypted")
+        assert ("TLS was offered and failed" in result.tls) is (sessions == 2)
         assert not sink.mails[0].encrypted
         assert sink.sessions == sessions
 

@@ -98,6 +98,7 @@ CODES: Final = {
     # of this machine, `server/preflight.py`
     "missing-here": "W123",
     "wide-together": "W124",
+    "dane-unseen": "W125",
 }
 
 EXPLANATIONS: Final = {
@@ -204,6 +205,8 @@ EXPLANATIONS: Final = {
     " a /16). Nobody has so many customers on one list.",
     "W123": "A file or user that the configuration names is not here, or cannot be read by whoever"
     " runs the check. On the machine that serves, the server would not start.",
+    "W125": "DANE counts only what a resolver checked by DNSSEC, and its word is believed only if it"
+    " runs on this machine or [dns] says trust_ad = true. Without that no TLSA record counts.",
     "W122": "CRAM-MD5 and APOP need passwords that can be read. Without keep_plain they become"
     " hashes at the first sign-in by another mechanism, and these two stop working.",
 }

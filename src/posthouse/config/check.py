@@ -6,6 +6,7 @@ server as well; warnings are for whoever runs it.
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 from typing import Final
 
 from posthouse.config.catalogue import finding
@@ -41,6 +42,7 @@ def check(configuration: Configuration, spans: Spans, now: datetime) -> list[Dia
         *check_width(configuration, spans, now),
         *_identity(configuration, spans),
         *_outbound(configuration, spans),
+        *_resolvers(configuration, spans),
         *_authentication(configuration, spans),
         *_screening(configuration, spans),
         *_tests(configuration, spans),
@@ -145,6 +147,17 @@ def _outbound(configuration: Configuration, spans: Spans) -> Iterator[Diagnostic
                 place = spans.value(("outbound", "route", number, "to", position))
                 words = f'write deliver_via in [domains."{destination}"]'
                 yield finding("route-unused", message, place, words)
+
+
+def _resolvers(configuration: Configuration, spans: Spans) -> Iterator[Diagnostic]:
+    """DANE that somebody asked for in so many words, and that cannot be had."""
+    outbound, dns = configuration.outbound, configuration.dns
+    wanted = outbound.dane and "dane" in outbound.model_fields_set
+    here = any(ip_address(server.host).is_loopback for server in dns.servers)
+    if wanted and dns.servers and not (dns.trust_ad or here):
+        message = "DANE cannot be used: no resolver here is believed about DNSSEC"
+        words = "use a resolver on this machine, or write trust_ad = true in [dns]"
+        yield finding("dane-unseen", message, spans.value(("outbound", "dane")), words)
 
 
 def _authentication(configuration: Configuration, spans: Spans) -> Iterator[Diagnostic]:

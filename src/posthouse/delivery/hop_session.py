@@ -163,7 +163,7 @@ class HopSession:
         if self._address is None:
             return "on this machine"
         if not self._link.is_encrypted:
-            return self._link.protection
+            return self._link.protection + (" (TLS was offered and failed)" if terms.plain else "")
         match terms.assurance.basis:
             case Basis.DANE:
                 known = ", certificate verified (DANE)"
