@@ -205,7 +205,7 @@ EXPLANATIONS: Final = {
     " a /16). Nobody has so many customers on one list.",
     "W123": "A file or user that the configuration names is not here, or cannot be read by whoever"
     " runs the check. On the machine that serves, the server would not start.",
-    "W125": "DANE counts only what a resolver checked by DNSSEC, and its word is believed only if it"
+    "W125": "DANE counts only what a resolver checked by DNSSEC, and it is believed only if it"
     " runs on this machine or [dns] says trust_ad = true. Without that no TLSA record counts.",
     "W122": "CRAM-MD5 and APOP need passwords that can be read. Without keep_plain they become"
     " hashes at the first sign-in by another mechanism, and these two stop working.",
