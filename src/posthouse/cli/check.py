@@ -7,7 +7,7 @@ import click
 from posthouse.cli.exits import Exit, Failure
 from posthouse.cli.installation import Installation, current_options, find_path, now, read_text
 from posthouse.cli.main import shared_options
-from posthouse.cli.output import document, note, say
+from posthouse.cli.output import document, github_annotation, note, say
 from posthouse.config.check import check as cross_check
 from posthouse.config.diagnostic import ConfigurationError, Diagnostic, Severity, render
 from posthouse.config.load import load
@@ -16,8 +16,9 @@ from posthouse.server.preflight import preflight
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(["human", "github"]), default="human")
 @shared_options
-def check(file: Path | None) -> int:
+def check(file: Path | None, form: str) -> int:
     """Check a configuration: syntax, meaning, its tests, width of trust, files it names.
 
     Exit code 0 if it is right (warnings allowed), 3 if not. What is missing on this machine, such
@@ -34,6 +35,10 @@ def check(file: Path | None) -> int:
             "check",
             {"file": str(path), "errors": errors, "warnings": warnings, "findings": findings},
         )
+    elif form == "github":
+        for it in findings:
+            message = f"[{it.code}] {it.message}"
+            github_annotation(it.severity.value, str(path), it.line, message)
     else:
         if findings:
             say(render(findings, text, str(path)))

@@ -98,7 +98,9 @@ def compare_settings(file: str, *, address: str, host: str, lang: str) -> None:
         content = {"expected": right, "right": not wrong, "fields": differences}
         document("settings-comparison", msgspec.to_builtins(content))
     else:
-        say(words("settings-some-wrong" if wrong else "settings-all-right"))
+        any_right = any(it.right for it in differences)
+        found = "settings-all-right" if any_right else "settings-none-found"
+        say(words("settings-some-wrong" if wrong else found))
         columns = [words(f"settings-column-{it}") for it in ("field", "yours", "should-be")]
         table([*columns, ""], [_row(it, words) for it in differences])
     if wrong or not any(it.right for it in differences):
@@ -136,6 +138,12 @@ def _right(address: str, host: str) -> Outgoing:
         raise Failure(
             f"{problem}; or name the server with --host, or --look-up", Exit.CONFIGURATION
         ) from None
+    domain = address.rpartition("@")[2].lower()
+    if address and domain not in configuration.domains:
+        raise Failure(
+            f"{domain} is none of the domains of this server: name its server with --host,"
+            " or use --look-up"
+        )
     try:
         return outgoing_for(address, configuration.hostname, _ports(configuration))
     except ValueError:

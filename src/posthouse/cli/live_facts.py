@@ -32,5 +32,6 @@ def with_live_facts(request: Request, installation: Installation, store: Account
         pop_sessions=tuple(sessions),
         watched_names=names,
         unreadable=frozenset(answer["unreadable"]),
+        address_lost=answer["address_lost"],
     )
     return replace(request, client=client)

@@ -65,6 +65,13 @@ def styled(word: str, style: str = "") -> str:
     return click.style(word, fg=colour, bold=True) if colour else word
 
 
+def github_annotation(severity: str, file: str, line: int, message: str) -> None:
+    """Print a finding as continuous integration of GitHub shows it beside the line."""
+    plain = escaped(message).replace("%", "%25")
+    place = f"file={file}" + (f",line={line}" if line else "")
+    click.echo(f"::{severity} {place}::{plain}")
+
+
 def headline(verdict: str, rest: str) -> None:
     """Print a verdict in its colour, then the rest of the line."""
     click.echo(f"{styled(verdict)}{GAP}{escaped(rest)}")

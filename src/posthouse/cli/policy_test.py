@@ -7,7 +7,7 @@ import click
 from posthouse.cli.exits import Exit, Failure
 from posthouse.cli.installation import current_options, now, open_installation, read_text
 from posthouse.cli.main import shared_options
-from posthouse.cli.output import document, say, styled
+from posthouse.cli.output import document, github_annotation, say, styled
 from posthouse.cli.tree import print_trace
 from posthouse.config.compile import compile_rules
 from posthouse.config.diagnostic import ConfigurationError, render
@@ -23,7 +23,7 @@ from posthouse.config.spans import Spans
 def test(file: Path | None, form: str) -> int:
     """Run the tests of the configuration, or those of FILE, against its rules.
 
-    FILE holds [[test]] tables only. Exit code 0 if all pass, 1 if one fails.
+    Of FILE only the [[test]] tables count. Exit code 0 if all pass, 1 if one fails.
     """
     installation = open_installation(current_options())
     loaded, path = installation.loaded, installation.path
@@ -45,7 +45,9 @@ def test(file: Path | None, form: str) -> int:
         for outcome in outcomes:
             if not outcome.passed:
                 line = spans.line(("test", outcome.number, "expect"))
-                say(f"::error file={path},line={line}::{outcome.name}: {_difference(outcome)}")
+                github_annotation(
+                    "error", str(path), line, f"{outcome.name}: {_difference(outcome)}"
+                )
     else:
         _print(outcomes, failed)
     return Exit.NO if failed else Exit.DONE

@@ -52,7 +52,9 @@ class _TestFile(Section):
 
 
 def load_tests(text: str) -> tuple[tuple[PolicyTest, ...], Spans]:
-    """Return the tests of a file that holds only ``[[test]]`` tables, and where they stand.
+    """Return the ``[[test]]`` tables of a file, and where they stand.
+
+    The file may be a whole configuration; whatever else it holds is not looked at.
 
     Raises:
         ConfigurationError: With every error there is.
@@ -60,7 +62,7 @@ def load_tests(text: str) -> tuple[tuple[PolicyTest, ...], Spans]:
     raw = parse(text)
     spans = Spans(text)
     try:
-        return _TestFile.model_validate(raw).test, spans
+        return _TestFile.model_validate({"test": raw.get("test", [])}).test, spans
     except ValidationError as problem:
         errors = problem.errors(include_url=False)
         raise ConfigurationError(tuple(diagnose(errors, spans))) from None

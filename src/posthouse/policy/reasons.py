@@ -171,7 +171,8 @@ WORDINGS: Final[dict[Reason, Wording]] = {
         _OPERATOR,
         "Clients cannot be told apart by their address now: please sign in before sending",
         "The client's address may relay, but many clients seem to share it: a gateway or proxy in"
-        " front of this server hides where they come from.",
+        " front of this server hides where they come from. Host networking or the PROXY protocol"
+        " (proxied_from on the listener) brings the real addresses.",
     ),
     Reason.RECOGNITION_UNREADABLE: Wording(
         451,

@@ -136,7 +136,8 @@ def _decide_local(
         )
         return Decision(Stage.RECIPIENT, Verdict.REFUSE, Reason.ROUTED_RECIPIENT, tuple(trace))
     exists = request.recipient_exists is not False
-    trace.append(Step("mailbox exists", exists, str(recipient)))
+    known = "" if request.recipient_exists is not None else ", taken to exist"
+    trace.append(Step("mailbox exists", exists, f"{recipient}{known}"))
     if not exists:
         return Decision(Stage.RECIPIENT, Verdict.REFUSE, Reason.RECIPIENT_UNKNOWN, tuple(trace))
     if through and (over := _within_budget(through, request, rules, trace)):

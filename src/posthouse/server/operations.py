@@ -254,6 +254,7 @@ class Operations:
             "pop_sessions": [{"account": name, "last_command": at} for name, at in windows],
             "watched_names": msgspec.to_builtins(names),
             "unreadable": sorted(server.watched.unreadable()),
+            "address_lost": server.incoming.lost_addresses.evidence(address, server.now()),
         }
 
 

@@ -22,8 +22,9 @@ from posthouse.telemetry.events import AddressFound, AddressLost, LogEvent
 ADDRESSES_MAX: Final = 2_000  # in half a window; further ones are only counted
 KEPT_MAX: Final = 100  # names, accounts and domains of one address
 ADVICE: Final = (
-    "let clients reach this server without address translation (host networking), or list the"
-    " address in [lost_addresses] shared if it is meant to be that of many"
+    "let clients reach this server without address translation (host networking), let the proxy in"
+    " front of it speak the PROXY protocol (proxied_from on the listener), or list the address in"
+    " [lost_addresses] shared if it is meant to be that of many"
 )
 
 
