@@ -216,3 +216,15 @@ def test_half_of_all_addresses_is_counted_right(pairs: list[tuple[int, int]]) ->
     }
     text = network(", ".join(f'"{each}"' for each in networks), 'because = "x"')
     assert ("C062" in codes(text if networks else HEAD)) == (len(octets) >= 128)
+
+
+def test_two_routes_for_the_same_mail_have_no_answer() -> None:
+    text = (
+        'hostname = "mail.example.com"\n'
+        '[[outbound.route]]\nto = ["*.jp"]\nvia = "smtp://x.example.com:25"\n'
+        '[[outbound.route]]\nto = ["*.jp"]\nvia = "smtp://y.example.com:25"\n'
+        '[[outbound.route]]\nto = ["*.jp"]\nvia = "mx"\nsenders = ["@example.com"]\n'
+    )
+    loaded = load(text)
+    found = check(loaded.configuration, loaded.spans, datetime(2026, 5, 4, tzinfo=UTC))
+    assert [(it.code, it.line) for it in found if it.code == "C071"] == [("C071", 6)]

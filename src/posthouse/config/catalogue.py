@@ -72,6 +72,7 @@ CODES: Final = {
     "forwards-as-foreign": "C067",
     "mechanism": "C068",
     "no-authorities": "C069",
+    "same-route": "C071",
     # tests as data, `policy_tests.py`
     "policy-test": "C070",
     "ended": "W101",
@@ -169,6 +170,9 @@ EXPLANATIONS: Final = {
     " APOP is a command of POP3.",
     "C069": "A certificate can be shown by anybody; only one that somebody trusted has signed, or"
     " that is listed itself in tls.client_authorities, proves who its holder is.",
+    "C071": "The most specific route wins and order never matters, so two routes for the same mail"
+    " have no answer. Keep one, give one a list of hosts, or limit them by senders, accounts or"
+    " listeners.",
     "C070": "A [[test]] says what the rules must decide, and they decide otherwise. Either the"
     " rules are wrong or the expectation is; the server does not start before they agree.",
     "W101": "The entry has closed itself; it can be taken out of the file.",

@@ -140,6 +140,7 @@ def _outbound(configuration: Configuration, spans: Spans) -> Iterator[Diagnostic
         message = "senders hear of waiting mail only when it is given up"
         place = spans.value(("outbound", "tell_sender_after"))
         yield finding("told-late", message, place, "make it shorter than give_up_after")
+    yield from _same_routes(configuration, spans)
     for number, route in enumerate(outbound.route):
         for position, destination in enumerate(route.to):
             if destination in configuration.domains:
@@ -147,6 +148,24 @@ def _outbound(configuration: Configuration, spans: Spans) -> Iterator[Diagnostic
                 place = spans.value(("outbound", "route", number, "to", position))
                 words = f'write deliver_via in [domains."{destination}"]'
                 yield finding("route-unused", message, place, words)
+
+
+def _same_routes(configuration: Configuration, spans: Spans) -> Iterator[Diagnostic]:
+    """Two routes for the same mail: order does not matter, so neither is the one that is meant."""
+    known: dict[tuple[object, ...], int] = {}
+    for number, route in enumerate(configuration.outbound.route):
+        conditions = (
+            frozenset(map(str, route.senders)),
+            frozenset(map(str, route.accounts)),
+            frozenset(route.listeners),
+        )
+        for position, destination in enumerate(route.to):
+            first = known.setdefault((destination, *conditions), number)
+            if first != number:
+                line = spans.line(("outbound", "route", first))
+                message = f"mail for {destination} has two routes, here and in line {line}"
+                place = spans.value(("outbound", "route", number, "to", position))
+                yield finding("same-route", message, place, "keep one of them, or tell them apart")
 
 
 def _resolvers(configuration: Configuration, spans: Spans) -> Iterator[Diagnostic]:
