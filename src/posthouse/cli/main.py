@@ -15,35 +15,45 @@ from posthouse import __version__
 from posthouse.cli.exits import Exit, Failure
 from posthouse.telemetry.escaping import escaped
 
-# Command -> module and function: what is not called is not imported, so that help is quick.
-COMMANDS: Final[dict[str, tuple[str, str]]] = {
-    "quickstart": ("quickstart", "quickstart"),
-    "init": ("init", "init"),
-    "serve": ("serve", "serve"),
-    "check": ("check", "check"),
-    "config": ("check", "config"),
-    "reload": ("control", "reload"),
-    "status": ("control", "status"),
-    "ask": ("ask", "ask"),
-    "simulate": ("simulate", "simulate"),
-    "prove": ("prove", "prove"),
-    "audit": ("audit", "audit"),
-    "diff": ("diff", "diff"),
-    "test": ("policy_test", "test"),
-    "explain": ("explain", "explain"),
-    "reasons": ("explain", "reasons"),
-    "decisions": ("decisions", "decisions"),
-    "journey": ("journey", "journey"),
-    "account": ("account", "account"),
-    "import": ("importing", "import_accounts"),
-    "network": ("network", "network"),
-    "queue": ("queue", "queue"),
-    "dns": ("dns", "dns"),
-    "dkim": ("dkim", "dkim"),
-    "doctor": ("doctor", "doctor"),
-    "settings": ("doctor_settings", "settings"),
-    "probe": ("probe", "probe"),
-    "demo": ("demo", "demo"),
+# Command -> module and function, and what it is for: what is not called is not imported.
+COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
+    "quickstart": ("quickstart", "quickstart", "A whole server on loopback, and a first mail"),
+    "demo": ("demo", "demo", "Home, work and hotel on a small Internet of its own"),
+    "init": ("init", "init", "Write a first configuration"),
+    "serve": ("serve", "serve", "Run the server"),
+    "import": ("importing", "import_accounts", "Take over accounts of another server"),
+    "check": ("check", "check", "Is the configuration right?"),
+    "config": ("check", "config", "Show values, the reference, the schema for editors"),
+    "diff": ("diff", "diff", "What would another configuration decide otherwise?"),
+    "reload": ("control", "reload", "Let the running server read its configuration again"),
+    "ask": ("ask", "ask", "May this mail pass, why, and what would help?"),
+    "simulate": ("simulate", "simulate", "Play an SMTP session without a network"),
+    "test": ("policy_test", "test", "Put the [[test]] tables to the rules"),
+    "prove": ("prove", "prove", "No stranger may relay, and exactly who may"),
+    "audit": ("audit", "audit", "Try the tricks by which servers were made to relay"),
+    "explain": ("explain", "explain", "Explain a case, a reason or a code"),
+    "reasons": ("explain", "reasons", "List every reason"),
+    "decisions": ("decisions", "decisions", "Search decisions, or watch them being made"),
+    "doctor": ("doctor", "doctor", "What does this error mean, who can fix it, and how?"),
+    "settings": ("doctor_settings", "settings", "The right fields for each mail program"),
+    "probe": ("probe", "probe", "Hold one SMTP session with a host and show it"),
+    "dns": ("dns", "dns", "What DNS must say so that mail comes in and is believed"),
+    "dkim": ("dkim", "dkim", "Keys that sign outgoing mail"),
+    "account": ("account", "account", "Accounts, their addresses and passwords"),
+    "network": ("network", "network", "Networks that may relay without signing in"),
+    "queue": ("queue", "queue", "Accepted mail that waits or is held"),
+    "journey": ("journey", "journey", "The whole way of a message"),
+    "status": ("control", "status", "How the running server is"),
+}
+
+# How help groups them; every command is in one group.
+GROUPS: Final[dict[str, tuple[str, ...]]] = {
+    "Start": ("quickstart", "demo", "init", "serve", "import"),
+    "Configuration": ("check", "config", "diff", "reload"),
+    "Policy": ("ask", "simulate", "test", "prove", "audit"),
+    "Answers": ("explain", "reasons", "decisions", "doctor", "settings", "probe"),
+    "People": ("account", "network"),
+    "Mail": ("queue", "journey", "dns", "dkim", "status"),
 }
 
 
@@ -97,10 +107,17 @@ class LazyCommands(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        module, function = COMMANDS[cmd_name]
+        module, function, _ = COMMANDS[cmd_name]
         command = getattr(importlib.import_module(f"posthouse.cli.{module}"), function)
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands in their groups, without importing any."""
+        del ctx
+        for group, names in GROUPS.items():
+            with formatter.section(group):
+                formatter.write_dl([(name, COMMANDS[name][2]) for name in names])
 
 
 @click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
