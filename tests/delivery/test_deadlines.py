@@ -4,12 +4,13 @@ from datetime import timedelta
 
 import pytest
 
+from posthouse.delivery.bounce import Reporter, Site
 from posthouse.delivery.outcomes import Deferred, Delivered, Failed, Outcome
 from posthouse.delivery.retry import Patience
 from posthouse.delivery.tally import Tally, tally
 from posthouse.mail.envelope import Notify
 from posthouse.spool.records import Again, Work
-from tests.delivery.given import NOON, recipient, work
+from tests.delivery.given import ANN, NOON, content, recipient, work
 
 BUSY = Deferred("4.3.2", "421 busy", "mx.theirs.example [192.0.2.9]")
 GONE_ON = Delivered("250 ok", "mx.theirs.example [192.0.2.9]", forgets_deadline=True)
@@ -55,6 +56,14 @@ def test_the_sender_is_told_where_the_deadline_is_not_known_or_a_trace_is_asked_
     assert len(after(late(traced=True), kept, 1).successes) == 1
     in_mailbox = Delivered("250 ok")
     assert after(late(traced=True), in_mailbox, 1).successes == ()
+
+
+def test_a_report_names_the_deadline() -> None:
+    reporter = Reporter(Site("mx.ours.example", ANN, ANN), Patience(), lambda: "0REPORT0001")
+    (report,) = reporter.settlement(after(late(returned=True), BUSY, 10), content()).offspring
+    assert b"\r\nDeliver-By-Date: Mon, 4 May 2026 12:10:00 +0000\r\n" in report.content
+    (report,) = reporter.settlement(after(late(), BUSY, 10), content()).offspring
+    assert b"\r\nAction: delayed\r\n" in report.content
 
 
 def test_the_days_of_retries_begin_at_the_release() -> None:

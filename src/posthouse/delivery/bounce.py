@@ -183,7 +183,11 @@ class Reporter:
         large = about.content.octets > RETURNED_OCTETS_MAX
         new_id = self._new_id()
         status = DeliveryStatus(
-            self._site.hostname, those, _plain(envelope.envelope_id), envelope.accepted
+            self._site.hostname,
+            those,
+            _plain(envelope.envelope_id),
+            envelope.accepted,
+            envelope.deliver_by,
         )
         report = Report(
             status=status,

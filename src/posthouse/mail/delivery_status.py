@@ -60,12 +60,14 @@ class DeliveryStatus(Struct, frozen=True):
         recipients: At least one.
         envelope_id: ENVID as the sender gave it, xtext undone; "" where absent.
         arrived: When the reporting host took the message.
+        deliver_by: The deadline that the sender set (RFC 2852 §5); written, not read.
     """
 
     reporting_host: str
     recipients: tuple[RecipientStatus, ...]
     envelope_id: str = ""
     arrived: datetime | None = None
+    deliver_by: datetime | None = None
 
 
 class StatusError(ValueError):
@@ -108,6 +110,7 @@ def _about_message(status: DeliveryStatus) -> list[tuple[str, str]]:
         ("Original-Envelope-Id", one_line(status.envelope_id)),
         ("Reporting-MTA", f"dns; {status.reporting_host}"),
         ("Arrival-Date", date_time(status.arrived) if status.arrived else ""),
+        ("Deliver-By-Date", date_time(status.deliver_by) if status.deliver_by else ""),
     ]
 
 
