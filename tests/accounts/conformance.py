@@ -317,6 +317,12 @@ class AccountStoreConformance:
         store.add_grant("10.0.0.0/8", name="", until=None, because="our own", by="root")
         assert store.grants()[0].name == "10.0.0.0/8"
 
+    def test_grants_are_not_everybody_together(self, store: AccountStore) -> None:
+        store.add_grant("11.0.0.0/9", name="", until=None, because="half of a /8", by="me")
+        store.add_grant("11.128.0.0/9", name="", until=None, because="the other half", by="me")
+        with pytest.raises(GrantError, match="everybody"):
+            store.add_grant("192.0.2.7", name="", until=None, because="", by="me")
+
     def test_a_grant_cannot_end_in_the_past(self, store: AccountStore) -> None:
         with pytest.raises(GrantError, match="past"):
             store.add_grant("192.0.2.7", name="", until=NOON, because="", by="root")

@@ -176,6 +176,8 @@ class MemoryAccountStore:
         self, networks: str, *, name: str, until: datetime | None, because: str, by: str
     ) -> Grant:
         listed = granted_networks.checked(networks, because)
+        open_now = [it for it in self.grants() if not it.ended(self._now())]
+        granted_networks.check_together((net for it in open_now for net in it.networks), listed)
         if until is not None and until <= self._now():
             raise GrantError("the end is past")
         self._number += 1

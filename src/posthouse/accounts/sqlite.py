@@ -274,6 +274,8 @@ class SqliteAccountStore:
     ) -> Grant:
         """List networks that may relay."""
         listed = granted_networks.checked(networks, because)
+        open_now = [it for it in self.grants() if not it.ended(self._now())]
+        granted_networks.check_together((net for it in open_now for net in it.networks), listed)
         now = self._now()
         if until is not None and until <= now:
             raise GrantError("the end of the grant is past")

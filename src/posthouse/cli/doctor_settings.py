@@ -91,8 +91,13 @@ def compare_settings(file: str, *, address: str, host: str, lang: str) -> None:
     FILE holds them, one field a line; - is standard input. Nothing is stored.
     """
     words = Words(wanted_language(lang))
-    right = _right(_checked(address) if address else "", host)
-    differences = compare(_pasted(file), right)
+    pasted = _pasted(file)
+    # Several ports may be right: what was pasted is held against the one it is nearest to.
+    compared = [
+        (right, compare(pasted, right))
+        for right in _every_right(_checked(address) if address else "", host)
+    ]
+    right, differences = min(compared, key=lambda it: sum(one.right is False for one in it[1]))
     wrong = [it for it in differences if it.right is False]
     if current_options().json:
         content = {"expected": right, "right": not wrong, "fields": differences}
@@ -123,13 +128,18 @@ def _say_program(program: ProgramSettings, words: Words) -> None:
 
 
 def _right(address: str, host: str) -> Outgoing:
-    """Return the right settings.
+    """Return the right settings, the best where there are several; failures as `_every_right`."""
+    return _every_right(address, host)[0]
+
+
+def _every_right(address: str, host: str) -> list[Outgoing]:
+    """Return all right settings, the best first.
 
     Raises:
         Failure: If there is neither a configuration nor a host, or nothing takes submissions.
     """
     if host:
-        return outgoing_for(address, host, _USUAL_PORTS)
+        return _for_each_port(address, host, _USUAL_PORTS)
     try:
         configuration = open_installation(current_options()).loaded.configuration
     except Failure as problem:
@@ -145,9 +155,15 @@ def _right(address: str, host: str) -> Outgoing:
             " or use --look-up"
         )
     try:
-        return outgoing_for(address, configuration.hostname, _ports(configuration))
+        return _for_each_port(address, configuration.hostname, _ports(configuration))
     except ValueError:
         raise Failure("no listener of this configuration takes submissions") from None
+
+
+def _for_each_port(address: str, host: str, ports: Mapping[str, int]) -> list[Outgoing]:
+    best = outgoing_for(address, host, ports)
+    others = (outgoing_for(address, host, {service: port}) for service, port in ports.items())
+    return [best, *(other for other in others if other != best)]
 
 
 async def _looked_up(address: str, servers: tuple[ServerAddress, ...]) -> Outgoing:

@@ -14,7 +14,7 @@ from posthouse.cli.rules_now import compile_now
 from posthouse.config.compile import compile_rules
 from posthouse.policy.proof import Passage, Proof
 from posthouse.policy.proof import prove as prove_closed
-from posthouse.policy.rules import Rules
+from posthouse.policy.rules import Ownership, Rules
 
 
 @click.command()
@@ -31,7 +31,7 @@ def prove() -> int:
     if current_options().json:
         document("proof", {"proof": shown, "forwards": forwards})
     else:
-        _print(shown, forwards)
+        _print(shown, forwards, rules)
     wrong = warn_of_errors(installation)
     if not shown.closed:
         return Exit.NO
@@ -57,7 +57,7 @@ def _forward(alias: Alias) -> dict[str, object]:
     return {"address": str(alias.address), "targets": [str(it) for it in alias.targets]}
 
 
-def _print(shown: Proof, forwards: list[dict[str, object]]) -> None:
+def _print(shown: Proof, forwards: list[dict[str, object]], rules: Rules) -> None:
     questions = f"{shown.questions:,} questions over {shown.classes} classes of addresses"
     if shown.closed:
         headline("ok", f"closed: no stranger relays ({questions})")
@@ -74,7 +74,7 @@ def _print(shown: Proof, forwards: list[dict[str, object]]) -> None:
     else:
         table(
             ("DOOR", "NAME", "LISTENERS", "ADDRESSES", "UNTIL", "SENDS AS", "SENDS TO", "LINE"),
-            map(_row, shown.passages),
+            [_row(it, rules) for it in shown.passages],
         )
     for domain, where in shown.passed_on:
         say(f"passed on for anybody: mail for {domain}  {where}")
@@ -84,21 +84,23 @@ def _print(shown: Proof, forwards: list[dict[str, object]]) -> None:
         say(f"forwarded for anybody: mail for {forward['address']} to {', '.join(targets)}")
 
 
-def _row(it: Passage) -> tuple[str, ...]:
+def _row(it: Passage, rules: Rules) -> tuple[str, ...]:
     return (
         it.kind,
         it.name,
         ", ".join(it.listeners) or "every",
         "any" if it.addresses is None else f"{it.addresses:,}",
         f"{_end(it.until)}{' (ended)' if it.ended else ''}",
-        ", ".join(it.sends_as[:3]) or _own(it.kind),
+        ", ".join(it.sends_as[:3]) or _own(it.kind, rules),
         ", ".join(it.sends_to[:3]) or "anybody",
         it.where,
     )
 
 
-def _own(kind: str) -> str:
+def _own(kind: str, rules: Rules) -> str:
     """Whose addresses may be used where `sends_as` says nothing."""
+    if rules.identity.reverse_path is Ownership.ANYTHING and kind != "pop-window":
+        return "any address"
     by_machine = ("network", "host-name", "certificate")
     return "every local address" if kind in by_machine else "own addresses"
 

@@ -11,7 +11,7 @@ from posthouse.config.listening import takes_mail, takes_sign_ins
 from posthouse.config.schema import Configuration
 from posthouse.config.spans import Path, Spans
 from posthouse.config.words import nearest
-from posthouse.policy.recognition import end_of
+from posthouse.policy.recognition import end_of, end_text
 
 _SOON: Final = timedelta(days=7)
 
@@ -55,13 +55,15 @@ def _end(door: schema.Door, path: Path, spans: Spans, now: datetime) -> Iterator
         return
     place = spans.value((*path, "until"))
     if has_ended(door, now):
-        message = f"{_called(door)} ended {door.until} and lets nobody in"
+        message = f"{_called(door)} ended {end_text(door.until)} and lets nobody in"
         yield finding("ended", message, place, "take the entry out, or give it a new end")
     elif end_of(door.until) - now <= _SOON:
         days = (end_of(door.until) - now).days
         left = f"in {days} days" if days > 1 else "within two days" if days else "within a day"
         words = "tell those who use it, or give it a new end"
-        yield finding("ends-soon", f"{_called(door)} ends {left} ({door.until})", place, words)
+        yield finding(
+            "ends-soon", f"{_called(door)} ends {left} ({end_text(door.until)})", place, words
+        )
 
 
 def _called(door: schema.Door) -> str:

@@ -56,6 +56,9 @@ def compile_rules(
         identity=_identity(configuration.identity, spans.where(("identity",), name)),
         limits=_limits(configuration.limits),
         checks=_checks(configuration, spans, name),
+        serves_pop3=any(
+            it.service is schema.ServiceName.POP3 for it in configuration.listen.values()
+        ),
     )
 
 

@@ -120,7 +120,10 @@ def advise(
         notes=_notes(speaker, diagnosis),
         question=speaker.word(f"question-{diagnosis.question.id}") if diagnosis.question else "",
         question_answers=_answers(speaker, diagnosis),
-        provider=_provider_text(speaker, diagnosis),
+        # Where the other side, or only time, can mend it, one's own provider need not be asked.
+        provider=_provider_text(speaker, diagnosis)
+        if fixer not in (Fixer.RECIPIENT, Fixer.NOBODY)
+        else "",
     )
 
 

@@ -10,11 +10,16 @@ _SECRET: Final = re.compile(
     r"(?i)\b(auth\s+(?:plain|login|xoauth2|cram-md5)\s+|pass(?:word|wd|code)?\s*[=:]\s*|pwd\s*[=:]\s*"
     r"|密码\s*[:\uff1a]\s*|授权码\s*[:\uff1a]\s*|passwort\s*:\s*|mot de passe\s*:\s*"
     r"|contraseña\s*:\s*|senha\s*:\s*"
+    r"|bearer\s+|[?&;](?:token|key|secret|sig|code)="
     r"|パスワード\s*[:\uff1a]\s*|пароль\s*:\s*|^pass\s+)(\S+)",
     re.MULTILINE,
 )
 _BASE64: Final = re.compile(
     r"(?<![A-Za-z0-9+/])(?=[A-Za-z0-9+/]{0,80}[0-9])[A-Za-z0-9+/]{16,400}={1,2}(?![A-Za-z0-9+/=])"
+)
+# A telephone number with its country code.
+_TELEPHONE: Final = re.compile(
+    r"(?<![\w.])\+\d{1,3}[ .-]?(?:\(?\d{1,4}\)?[ .-]?){2,5}\d{2,4}(?![\w.])"
 )
 _IPV4: Final = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])")
 _IPV6: Final = re.compile(
@@ -43,6 +48,7 @@ def redact(text: str) -> str:
 
     text = _SECRET.sub(lambda match: f"{match[1]}***", text)
     text = _BASE64.sub("***", text)
+    text = _TELEPHONE.sub("***", text)
     text = _QUOTED_SUBJECT.sub(lambda match: f"{match[1]}{match[2]}***{match[4]}", text)
     text = _SUBJECT.sub(lambda match: f"{match[1]} ***", text)
     text = _ADDRESS.sub(person, text)

@@ -161,7 +161,7 @@ def how_to_reach(listener: ListenerRule, rules: Rules) -> str:
 def _fetch_mail(request: Request, rules: Rules) -> Iterator[Suggestion]:
     """Fetch mail by POP3 from the same address, then send within the window."""
     account, changed = _with_account(request, rules)
-    for door in rules.pop_window_doors:
+    for door in rules.pop_window_doors if rules.serves_pop3 else ():
         client = replace(
             request.client,
             pop_sessions=(PopSession(account, request.at),),

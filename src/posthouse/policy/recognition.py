@@ -120,6 +120,13 @@ def end_of(until: date | datetime) -> datetime:
     return datetime.combine(until + timedelta(days=1), time(), tzinfo=UTC)
 
 
+def end_text(until: date | datetime) -> str:
+    """Return an end as people read it: a day, or a moment to the minute."""
+    if isinstance(until, datetime):
+        return f"{end_of(until).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return str(until)
+
+
 def _is_valid(door: Door, request: Request, known: Known) -> bool:
     """Whether the door counts here and now; one that only came too late is remembered."""
     if door.listeners and request.client.listener not in door.listeners:
@@ -283,7 +290,7 @@ def _about(door: Door) -> str:
     """The operator's own words about an entry: its name, its end, why it is there."""
     words = f" ({door.name}" if door.name != door.kind.value else ""
     if door.until is not None:
-        words += f"{', ' if words else ' ('}until {door.until}"
+        words += f"{', ' if words else ' ('}until {end_text(door.until)}"
     if door.because:
         words += f"{', ' if words else ' ('}{door.because}"
     return f"{words})" if words else ""
@@ -292,7 +299,7 @@ def _about(door: Door) -> str:
 def _why_not(door: Door, request: Request) -> str:
     if door.listeners and request.client.listener not in door.listeners:
         return f"which is not for listener {request.client.listener}"
-    return f"which ended {door.until}"
+    return f"which ended {end_text(door.until)}" if door.until else ""
 
 
 def _minutes(span: timedelta) -> int:

@@ -229,6 +229,7 @@ class Rules(Struct, frozen=True):
         identity: Who may write as whom.
         limits: How much.
         checks: Screening entries, by name.
+        serves_pop3: Whether mail can be fetched here at all.
         signed_in_doors, pop_window_doors, host_name_doors: Made of `doors`.
         networks_written: How many networks were listed, and where; made of `doors`.
         holds_over_budget: Made of `checks`: a check decides on used-up budgets, at the content.
@@ -242,6 +243,7 @@ class Rules(Struct, frozen=True):
     identity: Identity = Identity()
     limits: Limits = Limits()
     checks: dict[str, CheckRule] = {}
+    serves_pop3: bool = True
     signed_in_doors: tuple[Door, ...] = ()
     pop_window_doors: tuple[Door, ...] = ()
     host_name_doors: tuple[Door, ...] = ()
