@@ -66,6 +66,13 @@ def test_a_report_names_the_deadline() -> None:
     assert b"\r\nAction: delayed\r\n" in report.content
 
 
+def test_who_hurries_a_message_does_not_make_it_leave_before_its_release() -> None:
+    release = NOON + timedelta(days=20)
+    ended = after(work(release=release), BUSY, 5)
+    assert ended.results[0] == Again(release, BUSY.words, BUSY.host)
+    assert ended.delays == ()
+
+
 def test_the_days_of_retries_begin_at_the_release() -> None:
     release = NOON + timedelta(days=20)
     held = work(release=release)

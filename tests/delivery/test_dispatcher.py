@@ -217,6 +217,35 @@ async def test_a_deferral_is_tried_again_when_it_is_due_and_not_before(house: Ho
     assert len(sink.mails) == 1
 
 
+async def test_mail_leaves_at_its_release_also_if_somebody_hurries_it(house: House) -> None:
+    house.dispatcher.start()
+    release = house.clock() + timedelta(hours=1)
+    message_id = house.accept(to("ann@ours.example", release=release))
+    house.spool.retry(message_id)
+    house.dispatcher.wake()
+    await house.until(lambda: bool(house.of(events.Deferred)))
+    house.spool.flush()
+    message = house.spool.message(message_id)
+    assert message is not None
+    assert message.recipients[0].due == release
+    assert house.mails("ann@ours.example") == []
+    house.clock.forward(hours=1)
+    house.dispatcher.wake()
+    await house.until(house.is_empty)
+    assert len(house.mails("ann@ours.example")) == 1
+
+
+async def test_mail_that_is_late_before_it_was_tried_goes_back(house: House) -> None:
+    house.hosts.hosts["theirs.example"] = (host(1),)  # nobody goes there
+    deadline = house.clock() + timedelta(minutes=5)
+    house.accept(to("bob@theirs.example", deliver_by=deadline, returned_when_late=True))
+    house.clock.forward(minutes=5)
+    house.dispatcher.start()
+    await house.until(house.is_empty)
+    (report,) = house.mails("ann@ours.example")
+    assert b"5.4.7" in report
+
+
 async def test_a_sender_is_warned_once_and_gets_the_message_back_after_five_days(
     house: House,
 ) -> None:

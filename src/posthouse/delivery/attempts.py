@@ -15,12 +15,14 @@ from posthouse.delivery.outcomes import Delivered as Done
 from posthouse.delivery.retry import SPREAD_MAX, Patience
 from posthouse.delivery.routes import Capture, LocalMailboxes, Route
 from posthouse.delivery.tally import Ended, Tally, tally
+from posthouse.mail.envelope import Envelope
 from posthouse.spool.records import Again, Postponed, StorageError, Work
 from posthouse.spool.spool import Spool
 from posthouse.telemetry import events
 from posthouse.telemetry.events import LogEvent
 
 Log = Callable[[LogEvent], None]
+TOO_EARLY: Final = "it waits for the release that the sender set (FUTURERELEASE)"
 TOO_LATE: Final = "the deadline that the sender set (DELIVERBY) is over"
 
 
@@ -136,12 +138,20 @@ class Attempts:
         for event in told(settlement):
             self._log(event)
 
+    def _untimely(self, envelope: Envelope) -> Outcome | None:
+        """Why a message is not tried now: its sender said until when, or from when on."""
+        now, deadline, release = self._now(), envelope.deliver_by, envelope.release
+        if deadline is not None and envelope.returned_when_late and now >= deadline:
+            return Failed("5.4.7", TOO_LATE)
+        if release is not None and now < release:  # somebody wanted to hurry it
+            return Deferred("4.2.0", TOO_EARLY)
+        return None
+
     async def _deliver(self, route: Route, work: Work, content: Content) -> dict[int, Outcome]:
         if work.bounce:
             return dict.fromkeys(work.indices, Failed("5.7.0", work.bounce))
-        deadline = work.envelope.deliver_by
-        if deadline is not None and work.envelope.returned_when_late and self._now() >= deadline:
-            return dict.fromkeys(work.indices, Failed("5.4.7", TOO_LATE))
+        if (untimely := self._untimely(work.envelope)) is not None:
+            return dict.fromkeys(work.indices, untimely)
         match route.via:
             case LocalMailboxes():
                 return await self._ways.local.deliver(work, content)

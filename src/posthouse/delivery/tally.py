@@ -146,6 +146,7 @@ def _ended(
             if due is None:
                 expired = Failed("5.4.7", outcome.words, outcome.host, outcome.tls)
                 return Ended(state, recipient, expired, _settled(expired, work), copies)
+            due = max(due, accepted)  # not before its release
             told = state.delay_told or should_tell_sender(accepted, now, patience)
             again = Again(due, outcome.words, outcome.host, delay_told=told, tls=outcome.tls)
             return Ended(state, recipient, outcome, again, copies)
