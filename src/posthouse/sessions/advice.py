@@ -26,6 +26,7 @@ class Advice:
     def __init__(self) -> None:
         self._rules: Rules | None = None
         self._narrow = False  # some door is for certain recipients only
+        self._particular = False  # some door is for certain senders
         self._known: dict[Hashable, tuple[str, ...]] = {}
 
     def would_help(self, request: Request, rules: Rules, decision: Decision) -> tuple[str, ...]:
@@ -35,6 +36,7 @@ class Advice:
         if rules is not self._rules or len(self._known) >= KINDS_MAX:
             self._rules = rules
             self._narrow = any(door.sends_to is not None for door in rules.doors)
+            self._particular = any(door.sends_as is not None for door in rules.doors)
             self._known.clear()
         key = self._kind(request, rules, decision)
         address = str(request.client.address)
@@ -49,7 +51,12 @@ class Advice:
         client, recipient, path = request.client, request.forward_path, request.reverse_path
         mailbox = path.mailbox if path is not None else None
         owner = request.sender_account
-        foreign = owner is None and (mailbox is None or mailbox.domain not in rules.local_domains)
+        foreign = (
+            not self._particular
+            and mailbox is not None
+            and owner is None
+            and mailbox.domain not in rules.local_domains
+        )
         return (
             decision.stage,
             decision.reason,
