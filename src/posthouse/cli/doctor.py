@@ -169,6 +169,8 @@ def say_answer(answer: Answer, why: Sequence[str] = ()) -> None:
         say(f"  {way.text}")
         for number, step in enumerate(way.steps, 1):
             say(f"    {number}. {step}")
+    if answer.choices and not answer.program:
+        say("\n  " + word("choose-program", programs=", ".join(answer.choices)))
     say_section(word("heading-more"), [f"{title}: {sentence}" for title, sentence in answer.more])
     say_section(word("heading-possible"), answer.possible)
     say_section(answer.question, answer.question_answers)
