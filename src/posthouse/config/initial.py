@@ -34,6 +34,7 @@ from         = "own-addresses"
 reply_to     = "own-domains"
 """
 _ELSEWHERE: Final = ("192.0.2.25", "198.51.100.25", "203.0.113.25")  # RFC 5737
+_AT_HOME: Final = "192.0.2.7"
 _OTHER_DOMAIN: Final = "adatum.example"
 
 
@@ -55,8 +56,8 @@ def initial_text(
             the usual ports.
         storage: Directory for everything that is kept.
         capture: Keep mail for other domains here instead of sending it, for development.
-        networks: That may relay without signing in. With them come the six situations of home,
-            work and hotel as tests.
+        networks: That may relay without signing in. At home is in the first of them, in the six
+            situations of home, work and hotel that come as tests.
 
     Raises:
         AddressError: If a domain is none.
@@ -79,7 +80,7 @@ def initial_text(
         _heading("where things are kept"),
         f"[storage]\ndirectory = {toml_string(storage)}\n",
     ]
-    if networks and domains:
+    if domains and (not listen or {"mx", "submission"} <= set(listen)):
         parts += [_heading("what must stay true"), _six_situations(domains[0], networks)]
     return "\n".join(parts)
 
@@ -155,27 +156,33 @@ def _outbound(*, capture: bool) -> str:
 
 
 def _six_situations(domain: str, networks: list[str]) -> str:
-    """At home in our network, at work and in a hotel; to our own domain and to another one."""
+    """At home, at work and in a hotel; to our own domain and to another one.
+
+    Who is at home is known by the first network, or where there is none by signing in.
+    """
     ours = [network for each in networks for network in parse_networks(each)]
     work, hotel = _strangers(ours)
+    home = _first_in(ours[0]) if ours else _AT_HOME
+    known = "network-may-relay" if ours else "signed-in"
     own, other = f"postmaster@{domain}", f"someone@{_OTHER_DOMAIN}"
     refused = "refuse not-recognised"
     return "\n".join(
-        _test(f"{place}, to {whose} domain", client, f"postmaster@{domain}", to, expect)
-        for place, client, whose, to, expect in (
-            ("at home", _first_in(ours[0]), "our own", own, "accept local-recipient"),
-            ("at home", _first_in(ours[0]), "another", other, "accept network-may-relay"),
-            ("at work", work, "our own", own, "accept local-recipient"),
-            ("at work", work, "another", other, refused),
-            ("in a hotel", hotel, "our own", own, "accept local-recipient"),
-            ("in a hotel", hotel, "another", other, refused),
+        _test(f"{place}, to {whose} domain", client, own, to, expect, signed_in=signed_in)
+        for place, client, signed_in, whose, to, expect in (
+            ("at home", home, not ours, "our own", own, "accept local-recipient"),
+            ("at home", home, not ours, "another", other, f"accept {known}"),
+            ("at work", work, False, "our own", own, "accept local-recipient"),
+            ("at work", work, False, "another", other, refused),
+            ("in a hotel", hotel, False, "our own", own, "accept local-recipient"),
+            ("in a hotel", hotel, False, "another", other, refused),
         )
     )
 
 
-def _test(name: str, client: str, sender: str, to: str, expect: str) -> str:
+def _test(name: str, client: str, sender: str, to: str, expect: str, *, signed_in: bool) -> str:
+    who = f"signed_in = {toml_string(sender)}\n" if signed_in else ""
     return (
-        f'[[test]]\nname   = "{name}"\nclient = "{client}"\nfrom   = {toml_string(sender)}\n'
+        f'[[test]]\nname   = "{name}"\nclient = "{client}"\n{who}from   = {toml_string(sender)}\n'
         f'to     = {toml_string(to)}\nexpect = "{expect}"\n'
     )
 
