@@ -70,12 +70,13 @@ def test_the_first_file_of_a_server_lacks_a_certificate_only() -> None:
     )
     loaded = load(text)
     assert [each.code for each in check(loaded.configuration, loaded.spans, NOW)] == ["W114"]
-    assert loaded.configuration.test == ()
+    assert len(loaded.configuration.test) == 6
+    assert_its_tests_pass(loaded)
 
 
 @pytest.mark.parametrize(
     "networks", [["192.0.2.0/24"], ["192.0.2.25", "198.51.100.0/24", "203.0.113.0/24"],
-                 ["0.0.0.0/1"], ["2001:db8::/48"], ["192.0.2.10-192.0.2.20"]],
+                 [], ["0.0.0.0/1"], ["2001:db8::/48"], ["192.0.2.10-192.0.2.20"]],
 )  # fmt: skip
 def test_the_six_situations_hold_whatever_the_network(networks: list[str]) -> None:
     text = initial_text(
