@@ -21,7 +21,7 @@ from posthouse.policy.rules import Rules
 from posthouse.server.ground import Ground
 from posthouse.server.housekeeping import Chore, Housekeeping, tidy_spool
 from posthouse.server.incoming import SERVED, Incoming
-from posthouse.server.listeners import BoundListener, bind
+from posthouse.server.listeners import BACKLOG, BoundListener, bind
 from posthouse.server.outgoing import PostOffice, outgoing, read_routes, recipient_rules
 from posthouse.server.shadowing import shadow_of
 from posthouse.server.sources import sources_of
@@ -173,7 +173,9 @@ class Server:
         for listener in bound:
             for it in listener.sockets:
                 server = await loop.create_server(
-                    partial(self.incoming.protocol, listener.name), sock=it
+                    partial(self.incoming.protocol, listener.name),
+                    sock=it,
+                    backlog=BACKLOG,  # else 100: a burst of clients would wait for seconds
                 )
                 self._servers.append(server)
 
