@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.doctor.report_words import Circumstances, Kind, tell, texts_by_language
+from posthouse.doctor.report_words import Circumstances, Hold, Kind, tell, texts_by_language
 from posthouse.doctor.translation import LANGUAGES
 from posthouse.mail.address import Mailbox
 from posthouse.mail.delivery_status import Action, DeliveryStatus, RecipientStatus
+from posthouse.policy.reasons import Reason
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 BOB = Mailbox("bob", "example.org")
@@ -47,6 +48,12 @@ def test_every_language_says_everything_with_the_same_fields() -> None:
         for key, kind in its.kind.items():
             assert len(kind.steps) == len(english.kind[key].steps), key
             assert all_fields(kind) <= {"domain", "sentence"}, key
+
+        assert its.held.keys() == english.held.keys()
+        for key, why in its.held.items():
+            same = english.held[key]
+            assert len(why.steps) == len(same.steps), key
+            assert fields(why.what) == fields(same.what), key
 
 
 def all_fields(kind: Kind) -> set[str]:
@@ -106,6 +113,54 @@ def test_subjects_name_what_happened_and_for_whom() -> None:
     english = tell(about, circumstances).subject
     assert english == "Not delivered: your message to a@example.org and 2 more"
     assert "3" in tell(about, circumstances, "zh_Hans").subject
+
+
+# What policy/content.py holds mail for.
+HELD_FOR = [
+    Reason.LOOKS_LIKE_SPAM,
+    Reason.FROM_NOT_OWN,
+    Reason.SENDER_FIELD_NOT_OWN,
+    Reason.REPLY_TO_NOT_OWN,
+    Reason.FROM_UNREADABLE,
+    Reason.FROM_AMBIGUOUS,
+    Reason.ACCOUNT_RECIPIENT_BUDGET,
+    Reason.ADDRESS_RECIPIENT_BUDGET,
+]
+
+
+def held_text(reason: str, language: str, subject: str = "eve@example.org") -> str:
+    one = RecipientStatus(BOB, Action.DELAYED, "4.7.1")
+    about = DeliveryStatus("mx.example.com", (one,), "", NOON)
+    hold = Hold(reason, "C7K2M9", subject)
+    return tell(about, Circumstances("hi", "7K2M9QXA", "help@example.com", hold), language).text
+
+
+@pytest.mark.parametrize("reason", HELD_FOR)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_notice_says_in_every_language_why_mail_is_held_and_what_to_do(
+    reason: str, language: str
+) -> None:
+    told = held_text(reason, language)
+    texts = texts_by_language()[language]
+    assert reason in texts.held
+    assert texts.words["what-to-do"] in told
+    assert f"{reason}" in told
+    assert "C7K2M9" in told
+    assert "7K2M9QXA" in told
+    assert "{" not in told
+    people, _, _ = told.partition("-" * 66)
+    if language == "zh_Hans":  # not one English sentence in the part for people
+        assert not re.search(r"[a-z]+ [a-z]+ [a-z]+", people)
+
+
+def test_a_notice_names_the_address_that_was_not_the_senders_own() -> None:
+    assert "names eve@example.org" in held_text("from-not-own", "en")
+    assert "写的是 eve@example.org" in held_text("from-not-own", "zh_Hans")
+
+
+def test_a_notice_for_a_reason_of_tomorrow_is_still_in_the_right_language() -> None:
+    assert "(looks-odd)" in held_text("looks-odd", "en")
+    assert "按本服务器的规则" in held_text("looks-odd", "zh_Hans")
 
 
 @given(

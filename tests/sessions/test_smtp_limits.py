@@ -2,6 +2,8 @@
 
 import asyncio
 from datetime import timedelta
+from email import message_from_bytes
+from email.message import Message
 from pathlib import Path
 
 from posthouse.authentication.lookups import LookUpError, Records, RecordType
@@ -9,6 +11,7 @@ from posthouse.mail.address import Mailbox
 from posthouse.policy.rules import Budget, CheckRule, Limits
 from posthouse.protocol.smtp.offer import SessionLimits
 from posthouse.sessions.authenticity import Examiner
+from posthouse.sessions.held import HeldNotices
 from posthouse.sessions.scanning import GTUBE, RecipientBudgetCheck
 from posthouse.sessions.smtp_service import SmtpLimits
 from posthouse.telemetry.cases import Search
@@ -220,6 +223,23 @@ async def test_a_known_sender_of_held_mail_is_told_once_an_hour(tmp_path: Path) 
         text = server.spool.content_octets(notices[0].id)
         case = server.cases.search(Search(reason="looks-like-spam"))[-1]
         assert case.id.encode() in text
+
+
+async def test_a_notice_says_in_the_senders_language_why_mail_is_held(tmp_path: Path) -> None:
+    async with post(tmp_path, rules_with(HERE, checks=SPAM)) as server:
+        assert isinstance(server.service.held, HeldNotices)
+        server.service.held.language_for = lambda *_: "zh_Hans"
+        await hold(server, "mx", *AT_HOME)
+        server.spool.flush()
+        (notice,) = [it for it in server.spool.list_messages() if not it.hold]
+        report = message_from_bytes(server.spool.content_octets(notice.id))
+        words = report.get_payload(0)
+        assert isinstance(words, Message)
+        assert words["Content-Language"] == "zh-Hans"
+        text = words.get_payload(decode=True)
+        assert isinstance(text, bytes)
+        assert "认为它像垃圾邮件" in text.decode()
+        assert "原因 looks-like-spam" in text.decode()
 
 
 async def test_a_stranger_is_never_sent_a_notice(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ is understood with the doctor's own knowledge, so that a report and the doctor n
 import re
 import tomllib
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -82,11 +83,33 @@ class Kind(Struct, frozen=True, forbid_unknown_fields=True):
     steps: tuple[str, ...]
 
 
+class HeldKind(Struct, frozen=True, forbid_unknown_fields=True):
+    """The plain words for one reason to hold a message."""
+
+    what: str
+    steps: tuple[str, ...]
+
+
 class Texts(Struct, frozen=True, forbid_unknown_fields=True):
     """All that reports say in one language."""
 
     words: dict[str, str]
     kind: dict[str, Kind]
+    held: dict[str, HeldKind]
+
+
+class Hold(Struct, frozen=True):
+    """Why a message is held.
+
+    Attributes:
+        reason: Name of the reason (policy/reasons.py).
+        case: Id of the decision to hold it.
+        subject: What it is about: an address, or the name of a check; "" if nothing.
+    """
+
+    reason: str
+    case: str
+    subject: str = ""
 
 
 class Circumstances(Struct, frozen=True):
@@ -96,13 +119,13 @@ class Circumstances(Struct, frozen=True):
         subject: Of the original message, decoded; "" if it has none.
         queue_id: Our id for the original message.
         contact: How people reach this site's administrators; "" if not configured.
-        because: Why a held message is held, one sentence; "" otherwise.
+        held: Why the message is held; None if it is not.
     """
 
     subject: str
     queue_id: str
     contact: str = ""
-    because: str = ""
+    held: Hold | None = None
 
 
 @cache
@@ -131,15 +154,15 @@ class _Teller:
     def tell(self, status: DeliveryStatus, circumstances: Circumstances) -> Words:
         told = status.recipients[:TOLD_RECIPIENTS_MAX]
         parts = [self._the_message(status, circumstances)]
-        if circumstances.because:
-            parts.append(self._held(told, circumstances))
+        if circumstances.held is not None:
+            parts.append(self._held(told, circumstances, circumstances.held))
         else:
             parts += [self._story(recipient) for recipient in told]
         if more := len(status.recipients) - len(told):
             parts.append(self._say("more-recipients", more=more))
         heading = self._say("administrators")
         parts.append(_for_administrators(status, told, circumstances, heading))
-        subject = self._subject(status, held=bool(circumstances.because))
+        subject = self._subject(status, held=circumstances.held is not None)
         return Words(subject, "\n\n".join(parts) + "\n", self._language.replace("_", "-"))
 
     def _say(self, key: str, **fields: object) -> str:
@@ -183,10 +206,7 @@ class _Teller:
             kind = Kind(sentence, understood.fixer_text, steps)
         fields = {"domain": domain, "sentence": sentence}
         told = _filled(kind.what, fields)
-        steps_told = "\n".join(
-            _wrapped(f"{number}. {_filled(step, fields)}", "  ", "     ")
-            for number, step in enumerate(kind.steps, 1)
-        )
+        steps_told = _numbered([_filled(step, fields) for step in kind.steps])
         meaning = ""
         if name == "expired" and understood:
             meaning = "\n" + _wrapped(self._say("meaning", sentence=sentence))
@@ -206,17 +226,26 @@ class _Teller:
             self._say("what-to-do") + "\n" + _wrapped(self._say("wait")),
         ]
 
-    def _held(self, told: tuple[RecipientStatus, ...], circumstances: Circumstances) -> str:
+    def _held(
+        self, told: tuple[RecipientStatus, ...], circumstances: Circumstances, hold: Hold
+    ) -> str:
         names = "\n".join(f"  {recipient.recipient}" for recipient in told)
         contact = circumstances.contact
         fixer = self._say("held-contact", contact=contact) if contact else self._say("held-fixer")
-        steps = self._say("held-steps", id=circumstances.queue_id)
+        known = self._texts.held
+        kind = known.get(hold.reason) or known["otherwise"]
+        fields = {"subject": hold.subject or "-", "reason": hold.reason}
+        case = self._say("held-case", reason=hold.reason, case=hold.case)
+        steps = [_filled(step, fields) for step in kind.steps]
+        if not hold.reason.endswith("-budget"):  # its own steps say so already
+            steps.append(self._say("held-not-you"))
+        steps.append(self._say("held-urgent", id=circumstances.queue_id))
         return "\n\n".join(
             [
                 f"{self._say('held-to')}\n{names}\n\n{self._say('held-kept')}",
-                self._say("what-happened") + "\n" + _wrapped(circumstances.because),
+                self._say("what-happened") + f"\n{_wrapped(_filled(kind.what, fields))}\n  {case}",
                 self._say("who") + "\n" + _wrapped(fixer),
-                self._say("what-to-do") + "\n" + _wrapped(steps),
+                self._say("what-to-do") + "\n" + _numbered(steps),
             ]
         )
 
@@ -261,6 +290,12 @@ def _filled(text: str, fields: dict[str, str]) -> str:
     for name, value in fields.items():
         text = text.replace(f"{{{name}}}", value)
     return text
+
+
+def _numbered(steps: Sequence[str]) -> str:
+    return "\n".join(
+        _wrapped(f"{number}. {step}", "  ", "     ") for number, step in enumerate(steps, 1)
+    )
 
 
 def _for_administrators(

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from posthouse.doctor.report_words import Circumstances, tell
+from posthouse.doctor.report_words import Circumstances, Hold, tell
 from posthouse.mail.address import NULL, Mailbox
 from posthouse.mail.delivery_status import Action, DeliveryStatus, RecipientStatus
 from posthouse.mail.envelope import Envelope, Notify, Recipient
 from posthouse.mail.message import HeaderSection, split_header
 from posthouse.mail.report import Report, compose, subject_of
 from posthouse.policy.decision import Decision
-from posthouse.policy.reasons import WORDINGS
 from posthouse.spool.records import StorageError
 from posthouse.spool.spool import Spool
 from posthouse.telemetry.events import Bounced, LogEvent
@@ -69,8 +68,8 @@ class HeldNotices:
         report_id = self._spool.new_id()
         report = self._report(report_id, to, envelope)
         section = split_header(header)
-        because = f"{WORDINGS[decision.reason].meaning} (reason {decision.reason}, case {case})"
-        told = Circumstances(subject_of(section), message_id, self.contact, because)
+        hold = Hold(str(decision.reason), case, decision.subject)
+        told = Circumstances(subject_of(section), message_id, self.contact, hold)
         language = self.language_for(envelope, section)
         octets = compose(report, tell(report.status, told, language), header)
         intake = self._spool.open_intake()
