@@ -53,6 +53,7 @@ class StreamProtocol(asyncio.Protocol):
         self._idle_seconds = idle_time.total_seconds()
         self._tls_from_start = tls
         self._transport: asyncio.Transport | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._last_activity = 0.0
         self._unsent_at_last_look = 0
@@ -176,13 +177,17 @@ class StreamProtocol(asyncio.Protocol):
 
     def restart_idle_timer(self) -> None:
         """Something worth waiting for happened: a whole command, a block of content."""
-        self._last_activity = asyncio.get_running_loop().time()
+        if self._loop is not None:
+            self._last_activity = self._loop.time()
 
     def set_idle_time(self, idle_time: timedelta) -> None:
         """Wait so long from now on, counted from this moment."""
         self._idle_seconds = idle_time.total_seconds()
         self.restart_idle_timer()
-        if not self.is_ending:
+        if self.is_ending:
+            return
+        # A timer that rings earlier only looks at the clock and is armed again.
+        if self._timer is None or self._timer.when() > self._last_activity + self._idle_seconds:
             self._arm(self._idle_seconds)
 
     def close(self) -> None:
@@ -218,6 +223,7 @@ class StreamProtocol(asyncio.Protocol):
     # ---------------------------------------------------------------- called by asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102 - asyncio's
+        self._loop = asyncio.get_running_loop()
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=WRITE_OCTETS_HIGH)
         self.restart_idle_timer()
@@ -335,14 +341,16 @@ class StreamProtocol(asyncio.Protocol):
     def _arm(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._look_at_the_clock)
+        assert self._loop is not None, "used before connection_made"
+        self._timer = self._loop.call_later(seconds, self._look_at_the_clock)
 
     def _look_at_the_clock(self) -> None:
         """Re-armed coarsely, so that activity costs one look at the clock and no timer."""
         if self._handshaking or self._proxy is not None:
             self.abort()
             return
-        idle = asyncio.get_running_loop().time() - self._last_activity
+        assert self._loop is not None, "a timer was armed"
+        idle = self._loop.time() - self._last_activity
         if idle < self._idle_seconds:
             self._arm(self._idle_seconds - idle)
             return
