@@ -50,7 +50,6 @@ POSITIVE: dict[type, Reply] = {
     DataRequested: replies.SEND_CONTENT,
     ResetReceived: replies.RESET_OK,
     NoopReceived: replies.NOOP_OK,
-    HelpReceived: replies.HELP,
     VerifyReceived: replies.CANNOT_VERIFY,
     ExpandReceived: replies.NOT_IMPLEMENTED,
     QuitReceived: replies.BYE,
@@ -86,6 +85,8 @@ class Session:
             case HelloReceived():
                 self.content = b""
                 return self.connection.hello_reply()
+            case HelpReceived():
+                return self.connection.offer.help_reply()
             case RecipientReceived(forward_path=mailbox) if str(mailbox) in self.refused:
                 return Reply(550, "5.1.1", "No such mailbox")
             case AuthRequested(mechanism=mechanism, initial_response=response):

@@ -354,6 +354,9 @@ class SmtpSession(StreamProtocol):
         self._mail.abandon()
         return replies.RESET_OK
 
+    def _help_asked(self, _: events.HelpReceived) -> Reply:
+        return self._core.offer.help_reply()
+
     def _quit(self, _: events.QuitReceived) -> Reply:
         self._mail.abandon()
         self._why_ended = "quit"
@@ -378,7 +381,7 @@ class SmtpSession(StreamProtocol):
         events.OriginTold: _origin_told,
         events.ResetReceived: _reset,
         events.NoopReceived: _constant(replies.NOOP_OK),
-        events.HelpReceived: _constant(replies.HELP),
+        events.HelpReceived: _help_asked,
         events.VerifyReceived: _constant(replies.CANNOT_VERIFY),
         events.ExpandReceived: _constant(replies.NOT_IMPLEMENTED),
         events.QuitReceived: _quit,

@@ -8,9 +8,9 @@ from posthouse.mail.reply import Reply
 from posthouse.protocol.smtp import replies
 from posthouse.protocol.smtp.events import MailReceived, RecipientReceived
 from posthouse.protocol.smtp.offer import Offer
+from posthouse.protocol.smtp.parameters import CommandError
 from posthouse.protocol.smtp.parsing import (
     COMMANDS,
-    CommandError,
     parse_chunk,
     parse_mail,
     parse_recipient,

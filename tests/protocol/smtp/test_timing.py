@@ -14,7 +14,8 @@ from posthouse.protocol.smtp.answers import extensions_in
 from posthouse.protocol.smtp.client_events import Extensions
 from posthouse.protocol.smtp.offer import Offer
 from posthouse.protocol.smtp.outgoing import Outgoing, mail_command, obstacle
-from posthouse.protocol.smtp.parsing import CommandError, parse_mail
+from posthouse.protocol.smtp.parameters import CommandError
+from posthouse.protocol.smtp.parsing import parse_mail
 from posthouse.protocol.smtp.timing import (
     BY_SECONDS_MAX,
     DeliverBy,

@@ -15,6 +15,8 @@ COMMAND_OCTETS_MAX: Final = 512  # RFC 5321 §4.5.3.1.4, CRLF included
 PATH_COMMAND_OCTETS_MAX: Final = 2048
 SASL_LINE_OCTETS_MAX: Final = 12288  # RFC 4954 §4
 
+_ALWAYS: Final = ("EHLO", "HELO", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "VRFY", "HELP", "QUIT")
+
 
 class Offer(Struct, frozen=True):
     """What EHLO offers. The session changes it: after TLS, after a sign-in.
@@ -89,6 +91,18 @@ class Offer(Struct, frozen=True):
             ("HELP", True),
         )
         return Reply(250, "", "\n".join(line for line, yes in offered if yes))
+
+    def help_reply(self) -> Reply:
+        """The answer to HELP: the commands that make sense at this moment (RFC 5321 §4.1.1.8)."""
+        sometimes = (
+            ("BDAT", self.chunking),
+            ("STARTTLS", self.starttls and not self.tls),
+            ("AUTH", bool(self.mechanisms)),
+            ("XCLIENT", self.tells),
+            ("XFORWARD", self.tells),
+        )
+        words = [*_ALWAYS, *(word for word, yes in sometimes if yes)]
+        return Reply(214, "2.0.0", " ".join(words))
 
     def _limits(self) -> str:
         told = (("MAILMAX", self.messages_max), ("RCPTMAX", self.recipients_max))

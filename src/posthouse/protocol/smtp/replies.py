@@ -18,9 +18,6 @@ SEND_CONTENT: Final = Reply(354, "", "Send the message, end with a dot on a line
 MESSAGE_OK: Final = Reply(250, "2.0.0", "Message accepted")
 RESET_OK: Final = Reply(250, "2.0.0", "Ok, the transaction is forgotten")
 NOOP_OK: Final = Reply(250, "2.0.0", "Ok")
-HELP: Final = Reply(
-    214, "2.0.0", "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT AUTH STARTTLS"
-)
 CANNOT_VERIFY: Final = Reply(252, "2.5.2", "I cannot verify; send mail and see")  # RFC 5321 §3.5.3
 START_TLS: Final = Reply(220, "2.0.0", "Ready to start TLS")
 SIGNED_IN: Final = Reply(235, "2.7.0", "Signed in")

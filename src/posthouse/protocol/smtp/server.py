@@ -32,10 +32,10 @@ from posthouse.protocol.smtp.offer import (
     Offer,
     SessionLimits,
 )
+from posthouse.protocol.smtp.parameters import CommandError
 from posthouse.protocol.smtp.parsing import (
     COMMANDS,
     FOREIGN_VERBS,
-    CommandError,
     decode_base64,
     parse_chunk,
     text_of,
