@@ -65,7 +65,7 @@ class Host:
         """
         self._log = (self.directory / "log").open("ab")
         self._process = subprocess.Popen(  # noqa: S603 - our own program, with our own arguments
-            [sys.executable, "-m", "posthouse", "--config", str(self._file), "--json", "serve"],
+            self.command(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -75,6 +75,10 @@ class Host:
         for name, places in ready["listeners"].items():
             address, _, port = places[0].rpartition(":")
             self.listeners[name] = (address.strip("[]"), int(port))
+
+    def command(self) -> list[str]:
+        """Return what starts the server."""
+        return [sys.executable, "-m", "posthouse", "--config", str(self._file), "--json", "serve"]
 
     def _ready_line(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
         assert process.stdout is not None

@@ -46,6 +46,7 @@ class Lanes:
         self._lanes: list[Lane] = []
         self._opening = threading.Lock()
         directory.mkdir(mode=0o700, exist_ok=True)
+        disk.flush_directory(directory.parent)
 
     def held(self) -> list[Recovered]:
         """Return what earlier runs answer for, the oldest first.

@@ -2,9 +2,10 @@
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
-from posthouse.spool.database import is_no_room
+from posthouse.spool.database import flush_directory, is_no_room
 from posthouse.spool.records import StorageError, Trouble
 
 
@@ -20,6 +21,8 @@ def lock_directory(directory: Path, large: Path) -> int:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         large.mkdir(mode=0o700, exist_ok=True)
+        with suppress(PermissionError):  # not ours to read: then not ours to make either
+            flush_directory(directory.parent)  # its own name, whoever made it
         handle = os.open(directory / "spool.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         kind: Trouble = "full" if is_no_room(error) else "unreadable"
