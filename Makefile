@@ -27,6 +27,9 @@ fuzz: .venv/dev      ## Feed each parser a minute of hostile input (POSTHOUSE_FU
 	POSTHOUSE_FUZZ_SECONDS=$${POSTHOUSE_FUZZ_SECONDS:-60} POSTHOUSE_FUZZ_SEED=$${POSTHOUSE_FUZZ_SEED:-$$(date +%s)} \
 		$(BIN)pytest -s --timeout 0 tests/fuzz
 
+kill: .venv/dev      ## Kill the server 50 times under load and count what is lost (POSTHOUSE_KILLS=50)
+	$(BIN)python -m tests.durability.killing --cycles $${POSTHOUSE_KILLS:-50}
+
 format: .venv/dev    ## Rewrite the code in house style
 	$(BIN)ruff format .
 	$(BIN)ruff check --fix .
@@ -68,4 +71,4 @@ clean:      ## Remove the environment and what a development server kept
 	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
 
-.PHONY: help run test check quick fuzz format peers docs bench lock clean
+.PHONY: help run test check quick fuzz kill format peers docs bench lock clean
