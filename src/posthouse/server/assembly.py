@@ -19,7 +19,7 @@ from posthouse.dns.watched import Watch, WatchedNames
 from posthouse.mail.address import parse_mailbox
 from posthouse.policy.rules import Rules
 from posthouse.server.ground import Ground
-from posthouse.server.housekeeping import Chore, Housekeeping, tidy_spool
+from posthouse.server.housekeeping import Chore, Housekeeping, StorageWatch, tidy_spool
 from posthouse.server.incoming import SERVED, Incoming
 from posthouse.server.listeners import BACKLOG, BoundListener, bind
 from posthouse.server.outgoing import PostOffice, outgoing, read_routes, recipient_rules
@@ -36,6 +36,7 @@ from posthouse.telemetry.events import LogEvent, Noted, StoreFailed
 GRANTS_SECONDS: Final = 1.0
 CERTIFICATE_SECONDS: Final = 60.0
 SPOOL_SECONDS: Final = 3600.0
+STORAGE_SECONDS: Final = 2.0
 LOOK_SECONDS: Final = 0.05  # at sessions that end, while stopping
 
 
@@ -113,6 +114,7 @@ class Server:
             Chore(GRANTS_SECONDS, self.use_changed_grants),
             Chore(CERTIFICATE_SECONDS, self.renew_certificate),
             Chore(SPOOL_SECONDS, self._tidy_spool, blocks=True),
+            Chore(STORAGE_SECONDS, StorageWatch(self.stores.spool, self.log).look),
         )
 
     def _join_halves(self, ground: Ground) -> None:

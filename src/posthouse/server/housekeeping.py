@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from posthouse.spool.records import Filters, StorageError
 from posthouse.spool.spool import Spool
-from posthouse.telemetry.events import BugMet, LogEvent, StoreFailed
+from posthouse.telemetry.events import BugMet, DiskFull, LogEvent, Noted, StoreFailed
 
 JOURNEYS_KEPT: Final = timedelta(days=30)
 HELD_TOO_LONG: Final = "it was held, and nobody released it in time"
@@ -59,6 +59,29 @@ class Housekeeping:
                 self._log(StoreFailed("spool", str(problem)))
             except Exception as problem:  # noqa: BLE001 - told, and tried again
                 self._log(BugMet("housekeeping", repr(problem)))
+
+
+class StorageWatch:
+    """Tells the log, once, that the spool takes no mail, and when it does again."""
+
+    def __init__(self, spool: Spool, log: Callable[[LogEvent], None]) -> None:
+        self._spool = spool
+        self._log = log
+        self._told = ""
+
+    def look(self) -> None:
+        """Look, and tell what is new."""
+        problem = self._spool.trouble or self._spool.shortage
+        kind = problem.kind if problem is not None else ""
+        if kind == self._told:
+            return
+        self._told = kind
+        if problem is None:
+            self._log(Noted("there is room for mail again"))
+        elif problem.kind == "full":
+            self._log(DiskFull(str(self._spool.path.parent), str(problem)))
+        else:
+            self._log(StoreFailed("spool", str(problem)))
 
 
 def tidy_spool(spool: Spool, held_before: datetime) -> None:

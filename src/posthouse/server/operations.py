@@ -182,7 +182,7 @@ class Operations:
     def _status(self) -> dict[str, Any]:
         server = self._server
         summary = server.stores.spool.summary(limit=0)
-        trouble = server.stores.spool.trouble
+        trouble = server.stores.spool.trouble or server.stores.spool.shortage
         problems = [
             str(problem)
             for problem in (

@@ -15,7 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from posthouse.spool import reading
+from posthouse.spool import bulk, counting, reading
+from posthouse.spool.bulk import Verb
 from posthouse.spool.database import open_for_writing
 from posthouse.spool.disk import Disk
 from posthouse.spool.identifiers import IdSource
@@ -117,6 +118,11 @@ class Spool:
         except OSError:  # the directory was taken away: what is put there would be lost
             return False
 
+    @property
+    def shortage(self) -> StorageError | None:
+        """Why mail finds no room at the moment; that ends by itself."""
+        return None if self.has_room(0) else self._no_room()
+
     def open_intake(self) -> Intake:
         """Begin to receive a message."""
         return Intake(self)
@@ -211,7 +217,7 @@ class Spool:
         at, fixed = self._now(), dict(results)
 
         def tell(error: StorageError | None) -> None:
-            self._leases.end(message_id, fixed)
+            self._leases.end(message_id, fixed, settled=True)
             done(error)
             self._wake(error)
 
@@ -227,6 +233,8 @@ class Spool:
 
     def give_back(self, work: Work) -> None:
         """Return a work that was not tried: it is due as before and counts no attempt."""
+        if work.bounce:
+            self._leases.refused(work.destination)
         self._leases.end(work.id, work.indices)
 
     def content(self, message_id: str) -> Iterator[bytes]:
@@ -268,10 +276,12 @@ class Spool:
         with self._readers.one() as sql:
             return reading.listing(sql, filters, after, limit)
 
-    def summary(self, *, limit: int = 100) -> Summary:
-        """Return the totals and the `limit` busiest destinations."""
+    def summary(self, filters: Filters = EVERYTHING, *, limit: int = 100) -> Summary:
+        """Return the totals of what matches and the `limit` busiest destinations."""
         with self._readers.one() as sql:
-            return reading.summary(sql, limit)
+            if filters == EVERYTHING:
+                return reading.summary(sql, limit)
+            return counting.summary_of(sql, filters, limit)
 
     def journey(self, message_id: str) -> tuple[JourneyEvent, ...]:
         """Return what happened to a message, also some time after it is gone."""
@@ -303,15 +313,15 @@ class Spool:
 
     def retry_all(self, destination: str = "") -> int:
         """Make all that waits, or waits for one destination, due now; how many recipients."""
-        return self._do(lambda: self._shelf.retry_all(destination, self._now()))
+        return bulk.retry_all(self._do, self._shelf, destination, self._now)
 
     def move(self, message_id: str, via: str) -> bool:
         """Send a message by another way than its route's; "" gives it back. False if it is gone."""
         return self._do(lambda: self._shelf.move(message_id, via, self._now()))
 
-    def move_all(self, destination: str, via: str) -> int:
-        """Do so with all that waits for one destination; how many messages."""
-        return self._do(lambda: self._shelf.move_all(destination, via, self._now()))
+    def change_all(self, filters: Filters, verb: Verb) -> int:
+        """Do one thing (of `bulk`) to all messages that match, in slices; how many."""
+        return bulk.change_all(self._readers, self._do, self._shelf, filters, verb, self._now)
 
     def postpone(self, what: Postponed) -> int:
         """Put off what is due at a destination that cannot be reached; how many recipients."""
