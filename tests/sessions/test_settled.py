@@ -132,7 +132,7 @@ async def test_the_record_of_a_window_names_account_and_address(tmp_path: Path) 
     async with post(tmp_path, rules_with(POP_WINDOW)) as server:
         server.add_account("ann@proseware.com")
         server.pop_sign_ins.note(LOCALHOST, "ann@proseware.com", server.now())
-        await server.talk("mx", *AT_HOME)
+        await server.talk("mx", *AT_HOME, "RSET")
         case = server.cases.search(Search(reason="pop-window-open"))[0]
         assert case.client == "127.0.0.1"
         assert case.subject == "ann@proseware.com"

@@ -82,8 +82,8 @@ async def test_the_250_carries_the_id_of_the_message(tmp_path: Path) -> None:
         said = await server.talk("mx", *AT_HOME, "DATA", MESSAGE + END)
         (message,) = server.spool.list_messages()
         assert said[-1] == f"250 2.6.0 Message accepted as {message.id}"
-        case = server.cases.search(Search(reason="content-fine"))[0]
-        assert case.message_id == message.id
+        case = server.cases.search(Search(message=message.id))[0]
+        assert case.reply == said[-1]
 
 
 async def test_several_messages_in_one_session_and_everything_pipelined(tmp_path: Path) -> None:

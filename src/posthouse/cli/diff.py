@@ -47,7 +47,9 @@ class Replayed:
             if request is None:
                 self.left_out += 1
             else:
-                yield Asked(request, case.stage, 1 + case.repeats)
+                # The case of an accepted message tells of its content too.
+                whole = case.stage is Stage.RECIPIENT and request.authorship is not None
+                yield Asked(request, None if whole else case.stage, 1 + case.repeats)
 
     def of_lines(self, path: Path, rules: Rules) -> Iterator[Asked]:
         """Yield the requests of a JSON-lines file: cases, or questions with the keys of a test."""

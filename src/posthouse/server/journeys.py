@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from posthouse.policy.decision import Stage
 from posthouse.server.control import RefusedRequestError
 from posthouse.spool.identifiers import number_of
 from posthouse.spool.spool import Spool
@@ -56,12 +57,13 @@ class Journeys:
         message, events = self._spool.message(message_id), self._spool.journey(message_id)
         if message is None and not events:
             return None
-        content = self._cases.search(Search(message=message_id, limit=1))
+        of_message = self._cases.search(Search(message=message_id))
+        content = (case for case in of_message if case.stage is Stage.CONTENT)
         named = _CASE.findall(events[0].text) if events else []
         recipients = [self._cases.find(case) for case in named]
         return {
             "id": message_id,
-            "content_case": msgspec.to_builtins(next(iter(content), None)),
+            "content_case": msgspec.to_builtins(next(content, None)),
             "recipient_cases": [msgspec.to_builtins(case) for case in recipients if case],
             "message": msgspec.to_builtins(message),
             "journey": msgspec.to_builtins(events),

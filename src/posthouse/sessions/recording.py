@@ -1,18 +1,23 @@
-"""From a decision to its reply, its case and its line in the log: all three tell the same."""
+"""From a decision to its reply, its case and its line in the log: all three tell the same.
 
-from collections.abc import Callable
+A refusal is recorded at once. What is granted to a mail transaction is recorded when it is known
+what became of the mail: a message that was accepted has one case for each recipient, which tells
+its way from RCPT to the final dot.
+"""
+
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from posthouse.mail.reply import Reply
-from posthouse.policy.decision import Decision
+from posthouse.policy.decision import Decision, Verdict
 from posthouse.policy.facts import Request
 from posthouse.policy.rules import Rules
 from posthouse.sessions.advice import Advice
 from posthouse.sessions.shadow import Shadow
-from posthouse.sessions.wording import Particulars, SiteWords, reply_to
+from posthouse.sessions.wording import Particulars, SiteWords, reply_to, welcome
 from posthouse.telemetry.case import Case, case_of
 from posthouse.telemetry.events import Decided, LogEvent, Refused
 
@@ -28,6 +33,22 @@ class Recorded(Struct, frozen=True):
     """
 
     case: str
+    reply: Reply
+
+
+class Granted(Struct, frozen=True):
+    """A yes to MAIL or RCPT, not yet recorded.
+
+    Attributes:
+        case: Id that its case will have.
+        decision: The yes.
+        request: What was asked.
+        reply: What the client heard.
+    """
+
+    case: str
+    decision: Decision
+    request: Request
     reply: Reply
 
 
@@ -91,6 +112,66 @@ class Recorder:
             self.shadow.look(decision, request, recorded.case)
         return recorded
 
+    def grant(self, decision: Decision, request: Request) -> Granted:
+        """Put a yes to MAIL or RCPT into words; `record_message` or `record_grants` follows."""
+        granted = Granted(self._cases.new_id(), decision, request, welcome(decision))
+        if self.shadow is not None:
+            self.shadow.look(decision, request, granted.case)
+        return granted
+
+    def record_message(
+        self,
+        grants: Iterable[Granted],
+        decision: Decision,
+        request: Request,
+        rules: Rules,
+        particulars: Particulars,
+    ) -> Reply:
+        """Keep what let a message in, recipient by recipient, and return the answer to its end.
+
+        Args:
+            grants: Those of its recipients.
+            decision: About its content; one that holds it has a case of its own.
+            request: What was asked about its content.
+            rules: What the operator allows.
+            particulars: What reply and cases mention besides.
+        """
+        further = decision.trace
+        if decision.verdict is Verdict.HOLD:
+            reply, further = self.record(decision, request, rules, particulars).reply, ()
+        else:
+            reply = reply_to(decision, request, rules, self.site, particulars)
+            if self.shadow is not None:
+                self.shadow.look(decision, request, particulars.case)
+        heard = str(reply)
+        for one in grants:
+            asked = replace(
+                one.request,
+                authorship=request.authorship,
+                octets=request.octets,
+                hops=request.hops,
+                findings=request.findings,
+                taken=request.taken,
+            )
+            case = case_of(
+                one.case,
+                asked,
+                one.decision,
+                reply=heard,
+                message_id=particulars.message,
+                header_id=particulars.header_id,
+                further=further,
+            )
+            self._cases.record(case)
+        return reply
+
+    def record_grants(self, grants: Iterable[Granted]) -> None:
+        """Keep what was granted to a transaction that came to nothing."""
+        for one in grants:
+            case = case_of(one.case, one.request, one.decision, reply=str(one.reply))
+            self._cases.record(case)
+            self._log(_decided(case))
+
     def _record(
         self, decision: Decision, request: Request, rules: Rules, particulars: Particulars
     ) -> Recorded:
@@ -104,9 +185,14 @@ class Recorder:
         help_texts = (
             () if repeated else self._advice.would_help(self._advised(request), rules, decision)
         )
-        case = case_of(case_id, request, decision, reply=str(reply), would_help=help_texts)
-        if particulars.account:
-            case = replace(case, account=particulars.account)
+        case = case_of(
+            case_id,
+            request,
+            decision,
+            reply=str(reply),
+            would_help=help_texts,
+            account=particulars.account,
+        )
         self._cases.record(case)
         self._log(_refused(case))
         return Recorded(case_id, reply)
@@ -126,23 +212,30 @@ class Recorder:
         case_id = particulars.case or self._cases.new_id()
         told = replace(particulars, case=case_id)
         reply = reply_to(decision, request, rules, self.site, told)
-        case = case_of(case_id, request, decision, reply=str(reply), message_id=particulars.message)
-        if particulars.header_id:
-            case = replace(case, header_id=particulars.header_id)
-        self._cases.record(case)
-        self._log(
-            Decided(
-                case=case.id,
-                stage=case.stage.value,
-                verdict=case.verdict.value,
-                reason=case.reason,
-                client=case.client,
-                account=case.account,
-                reverse_path=case.reverse_path,
-                forward_path=case.forward_path,
-            )
+        case = case_of(
+            case_id,
+            request,
+            decision,
+            reply=str(reply),
+            message_id=particulars.message,
+            header_id=particulars.header_id,
         )
+        self._cases.record(case)
+        self._log(_decided(case))
         return Recorded(case_id, reply)
+
+
+def _decided(case: Case) -> Decided:
+    return Decided(
+        case=case.id,
+        stage=case.stage.value,
+        verdict=case.verdict.value,
+        reason=case.reason,
+        client=case.client,
+        account=case.account,
+        reverse_path=case.reverse_path,
+        forward_path=case.forward_path,
+    )
 
 
 def _refused(case: Case) -> Refused:

@@ -4,7 +4,7 @@ A check only finds; what becomes of the mail (refuse, hold, mark) is the policy'
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -134,3 +134,8 @@ class Screening:
     def findings(self) -> tuple[Finding, ...]:
         """What the checks say, after the last part."""
         return tuple(scan.finding() for scan in self._scans)
+
+
+_ANY_TIME: Final = datetime.min.replace(tzinfo=UTC)
+NO_SCREENING: Final = Screening((), Scanned(_ANY_TIME, relayed=False, usage=Usage()))
+"""Where no check is at work."""

@@ -24,8 +24,8 @@ from posthouse.sessions.acceptance import Judged, Stamp, fields_before, judge, s
 from posthouse.sessions.authenticity import Asked, Authenticity
 from posthouse.sessions.content import IncomingContent
 from posthouse.sessions.gathering import SignedIn
-from posthouse.sessions.recording import Recorded
-from posthouse.sessions.scanning import Scanned, Screening
+from posthouse.sessions.recording import Granted, Recorded
+from posthouse.sessions.scanning import NO_SCREENING, Scanned, Screening
 from posthouse.sessions.smtp_service import SmtpService
 from posthouse.sessions.timing import timing_of
 from posthouse.sessions.transaction import Transaction
@@ -39,8 +39,9 @@ class Committing(Struct, frozen=True):
 
     Attributes:
         id: Our id of it.
-        case: Of the decision that accepts it.
-        judged: That decision.
+        case: Of the decision that accepts it: to hold it, or of its first recipient.
+        judged: What was decided about its content.
+        grants: What its recipients were granted, for their cases.
         envelope: Of the message.
         octets: Of its content.
         message_id: Its Message-ID field, for the log.
@@ -50,6 +51,7 @@ class Committing(Struct, frozen=True):
     id: str
     case: str
     judged: Judged
+    grants: tuple[Granted, ...]
     envelope: Envelope
     octets: int
     message_id: str
@@ -78,7 +80,7 @@ class MailWork:
         """Answer MAIL."""
         service = self._service
         at, rules, facts = service.now(), service.rules, service.facts
-        if (refusal := timing_of(event, at).refusal) is not None:
+        if event.hold is not None and (refusal := timing_of(event, at).refusal) is not None:
             return refusal
         try:
             client = facts.client(known, signed_in, at)
@@ -95,10 +97,12 @@ class MailWork:
             taken=facts.taken(client, (sender,) if sender else ()),
         )
         decision = decide_mail(request, rules)
-        if decision.accepted:
-            self.transaction = Transaction(event, client, decision, at, request.taken)
-            self.begun += 1
-        return service.recorder.record(decision, request, rules).reply
+        if not decision.accepted:
+            return service.recorder.record(decision, request, rules).reply
+        granted = service.recorder.grant(decision, request)
+        self.transaction = Transaction(event, granted)
+        self.begun += 1
+        return granted.reply
 
     def asks_first(
         self, event: RecipientReceived, then: Callable[[RecipientReceived], None]
@@ -132,10 +136,11 @@ class MailWork:
         )
         service.facts.take_note(request)
         decision = decide_recipient(request, service.rules)
-        recorded = service.recorder.record(decision, request, service.rules)
-        if decision.accepted:
-            transaction.accept(event, recorded.case, self._destination(event.forward_path))
-        return recorded.reply
+        if not decision.accepted:
+            return service.recorder.record(decision, request, service.rules).reply
+        granted = service.recorder.grant(decision, request)
+        transaction.accept(event, granted, self._destination(event.forward_path))
+        return granted.reply
 
     def _destination(self, mailbox: Mailbox) -> Mailbox:
         """Our postmaster's mailbox for mail to postmaster at the host name; else as it is."""
@@ -172,21 +177,23 @@ class MailWork:
 
     def _open_content(self) -> IncomingContent:
         transaction, service = self._open(), self._service
-        scanned = Scanned(
-            at=service.now(),
-            relayed=transaction.recognised,
-            usage=service.counts.now(transaction, None),
-        )
-        screening = Screening(service.checks, scanned)
         service.census.content_begun()
         transaction.content = IncomingContent(
             service.spool.open_intake(),
-            screening,
+            self._screening(transaction),
             service.census.content_ended,
             hostname=service.rules.hostname,
             examined=self._examined(transaction),
         )
         return transaction.content
+
+    def _screening(self, transaction: Transaction) -> Screening:
+        service = self._service
+        if not service.checks:
+            return NO_SCREENING
+        usage = service.counts.now(transaction, None)
+        scanned = Scanned(at=service.now(), relayed=transaction.recognised, usage=usage)
+        return Screening(service.checks, scanned)
 
     def _examined(self, transaction: Transaction) -> ArrivingMessage | None:
         """What examines the message: those that strangers bring to us."""
@@ -247,14 +254,16 @@ class MailWork:
             transaction, judged.request.client, stamp, service.rules
         )
         message_ids = content.header.fields("Message-ID")
+        held = decision.verdict is Verdict.HOLD
         committing = Committing(
             id=stamp.message_id,
-            case=service.recorder.new_case(),
+            case=service.recorder.new_case() if held else transaction.grants[1].case,
             judged=judged,
+            grants=tuple(transaction.grants[1:]),
             envelope=transaction.envelope(judged.request.at),
             octets=len(before) + content.octets,
             message_id=message_ids[0].decode("utf-8", "replace") if message_ids else "",
-            header=content.header.octets if decision.verdict is Verdict.HOLD else b"",
+            header=content.header.octets if held else b"",
         )
         self._service.counts.add(transaction)
         self.transaction = None
@@ -274,18 +283,23 @@ class MailWork:
     def _committed(self, committing: Committing, trouble: StorageError | None) -> None:
         judged = committing.judged
         if trouble is not None:
+            recorder = self._service.recorder
+            recorder.record_grants(committing.grants)
             judged = Judged(storage_decision(trouble), judged.request)
-            self._answer(self._record(judged, case=committing.case).reply)
+            self._answer(self._record(judged).reply)
             return
         self.accepted += 1
-        recorded = self._record(
-            judged,
-            case=committing.case,
-            message=committing.id,
-            header_id=committing.message_id,
+        reply = self._service.recorder.record_message(
+            committing.grants,
+            judged.decision,
+            judged.request,
+            self._service.rules,
+            Particulars(
+                committing.case, committing.id, judged.detail, header_id=committing.message_id
+            ),
         )
         self._log(committing)
-        self._answer(recorded.reply)
+        self._answer(reply)
 
     def _log(self, committing: Committing) -> None:
         envelope, decision = committing.envelope, committing.judged.decision
@@ -298,6 +312,8 @@ class MailWork:
                 recipients=len(envelope.recipients),
                 octets=committing.octets,
                 message_id=committing.message_id,
+                case=committing.case,
+                reason=committing.grants[0].decision.reason,
             )
         )
         if decision.verdict is Verdict.HOLD:
@@ -311,6 +327,7 @@ class MailWork:
     def abandon(self) -> None:
         """Forget the transaction and what came of it; may be repeated."""
         if self.transaction is not None:
+            self._service.recorder.record_grants(self.transaction.told_of)
             self.transaction.abandon()
             self.transaction = None
 
@@ -326,18 +343,13 @@ class MailWork:
             client=transaction.client,
             reverse_path=transaction.mail.reverse_path,
             recipients=transaction.mailboxes,
-            usage=self._service.counts.now(transaction, None),
             taken=transaction.taken,
         )
 
-    def _record(
-        self, judged: Judged, *, case: str = "", message: str = "", header_id: str = ""
-    ) -> Recorded:
+    def _record(self, judged: Judged) -> Recorded:
+        particulars = Particulars(detail=judged.detail)
         return self._service.recorder.record(
-            judged.decision,
-            judged.request,
-            self._service.rules,
-            Particulars(case, message, judged.detail, header_id=header_id),
+            judged.decision, judged.request, self._service.rules, particulars
         )
 
 

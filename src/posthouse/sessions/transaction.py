@@ -5,11 +5,11 @@ from datetime import datetime
 from posthouse.mail.address import Mailbox
 from posthouse.mail.envelope import Envelope, Recipient
 from posthouse.policy.decision import Decision
-from posthouse.policy.facts import Client
 from posthouse.policy.networks import address_text
 from posthouse.policy.reasons import Reason
 from posthouse.protocol.smtp.events import MailReceived, RecipientReceived
 from posthouse.sessions.content import IncomingContent
+from posthouse.sessions.recording import Granted
 from posthouse.sessions.timing import timing_of
 from posthouse.spool.records import StorageError
 
@@ -24,6 +24,7 @@ class Transaction:
         recognised: The client came through a door.
         taken: Addresses used so far that are other people's.
         at: When it began.
+        grants: What was granted and is not recorded yet: MAIL first, then its recipients.
         recipients: Accepted ones, in their order.
         mailboxes: Their forward-paths.
         content: From 354 on.
@@ -33,27 +34,26 @@ class Transaction:
     def __init__(
         self,
         mail: MailReceived,
-        client: Client,
-        decision: Decision,
-        at: datetime,
-        taken: frozenset[Mailbox] = frozenset(),
+        granted: Granted,
     ) -> None:
-        self.at = at
+        self.at = granted.request.at
         self.mail = mail
-        self.client = client
-        self.account = account_of(decision)
-        self.recognised = bool(decision.recognitions)
-        self.taken = taken
+        self.client = granted.request.client
+        self.account = account_of(granted.decision)
+        self.recognised = bool(granted.decision.recognitions)
+        self.taken = granted.request.taken
+        self.grants = [granted]
         self.recipients: list[Recipient] = []
         self.mailboxes: tuple[Mailbox, ...] = ()
         self.content: IncomingContent | None = None
         self.no_room: StorageError | None = None
 
-    def accept(self, event: RecipientReceived, case: str, mailbox: Mailbox) -> None:
+    def accept(self, event: RecipientReceived, granted: Granted, mailbox: Mailbox) -> None:
         """Add a recipient that the policy accepted, once; `mailbox` is where its mail goes."""
         if mailbox in self.mailboxes:
             return
-        self.recipients.append(Recipient(mailbox, event.notify, event.original, case))
+        self.grants.append(granted)
+        self.recipients.append(Recipient(mailbox, event.notify, event.original, granted.case))
         self.mailboxes += (mailbox,)
 
     def envelope(self, at: datetime) -> Envelope:
@@ -77,6 +77,11 @@ class Transaction:
             returned_when_late=by is not None and by.returned,
             traced=by is not None and by.traced,
         )
+
+    @property
+    def told_of(self) -> list[Granted]:
+        """What is worth a case if the transaction comes to nothing: MAIL only if it was alone."""
+        return self.grants[1:] or self.grants
 
     def abandon(self) -> None:
         """Throw away what came; may be repeated."""

@@ -86,14 +86,27 @@ def reply_to(
     particulars: Particulars,
 ) -> Reply:
     """Return what the client hears of a decision."""
-    if decision.verdict is Verdict.ACCEPT and decision.reason is not Reason.CONTENT_FINE:
-        return _accepted(decision.stage, decision.reason)
+    if decision.verdict is Verdict.ACCEPT:
+        if decision.reason is not Reason.CONTENT_FINE:
+            return welcome(decision)
+        if decision.reason not in site.texts:
+            return _taken_as(particulars.message)
     words = _words_for(decision, request, rules, site)
     sentence = _filled(words.text, _fields(decision, request, rules, site, particulars))
     lines = _wrapped(sentence)
     if decision.verdict is not Verdict.ACCEPT:
         lines.append(_reference(decision.reason, site, particulars.case))
     return Reply(words.code, words.status, "\n".join(lines))
+
+
+def welcome(decision: Decision) -> Reply:
+    """Return the answer to a MAIL or RCPT that is accepted."""
+    return _accepted(decision.stage, decision.reason)
+
+
+def _taken_as(message_id: str) -> Reply:
+    wording = WORDINGS[Reason.CONTENT_FINE]
+    return Reply(wording.code, wording.status, wording.text.replace("{message}", message_id))
 
 
 @lru_cache(maxsize=64)

@@ -94,7 +94,7 @@ class Case(Struct, frozen=True):
             return None
 
 
-def case_of(
+def case_of(  # noqa: PLR0913 - each is a thing of its own, and named
     case_id: str,
     request: Request,
     decision: Decision,
@@ -102,8 +102,23 @@ def case_of(
     reply: str = "",
     would_help: Iterable[str] = (),
     message_id: str = "",
+    header_id: str = "",
+    account: str = "",
+    further: tuple[Step, ...] = (),
 ) -> Case:
-    """Return the case of a decision; the id comes from `CaseStore.new_id`."""
+    """Return the case of a decision; the id comes from `CaseStore.new_id`.
+
+    Args:
+        case_id: Its id.
+        request: What was asked.
+        decision: The answer.
+        reply: What the client heard.
+        would_help: Smallest changes that would let the mail through.
+        message_id: Id of the message that was accepted.
+        header_id: Its Message-ID field.
+        account: The name that was given at a sign-in; "": of the account that signed in.
+        further: Questions of a later decision about the same mail.
+    """
     client, path = request.client, request.reverse_path
     reverse_path = "" if path is None else str(path.mailbox) if path.mailbox else "<>"
     return Case(
@@ -117,17 +132,18 @@ def case_of(
         listener=client.listener,
         tls=client.tls,
         hello=client.hello,
-        account=client.signed_in.account.name if client.signed_in else "",
+        account=account or (client.signed_in.account.name if client.signed_in else ""),
         reverse_path=reverse_path,
         forward_path=str(request.forward_path) if request.forward_path else "",
         message_id=message_id,
-        trace=decision.trace,
+        trace=decision.trace + further,
         would_help=tuple(would_help),
         field=decision.field,
         subject=decision.subject,
         allowed=decision.allowed,
         minutes_ago=decision.minutes_ago,
         recognitions=decision.recognitions,
+        header_id=header_id,
         asked=asked_of(request),
     )
 

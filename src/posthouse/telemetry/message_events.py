@@ -14,6 +14,8 @@ class Accepted(LogEvent, frozen=True):
         recipients: How many.
         octets: Size.
         message_id: The Message-ID field; hostile text.
+        case: Case id of the decision that let it in; several recipients have one each.
+        reason: Why, a stable identifier.
     """
 
     name = "accepted"
@@ -24,6 +26,8 @@ class Accepted(LogEvent, frozen=True):
     recipients: int
     octets: int
     message_id: str = ""
+    case: str = ""
+    reason: str = ""
 
 
 class Delivered(LogEvent, frozen=True):

@@ -114,7 +114,9 @@ class SignInFailed(LogEvent, frozen=True):
 
 
 class Decided(LogEvent, frozen=True):
-    """The policy decided: accept or hold. A refusal is `refused`.
+    """The policy said yes, and nothing came of it: the client left, or its content was refused.
+
+    What let a message in is told by `accepted`, a refusal by `refused`.
 
     Attributes:
         case: Case id.
