@@ -22,6 +22,7 @@ from posthouse.mail.address import NULL, Mailbox
 from posthouse.mail.delivery_status import DeliveryStatus, RecipientStatus, one_line
 from posthouse.mail.envelope import Envelope, Notify, Recipient
 from posthouse.mail.message import split_header
+from posthouse.mail.reencoding import ConversionError, Fit, plan_for, reencoded
 from posthouse.mail.report import RETURNED_OCTETS_MAX, Report, Words, compose, subject_of
 from posthouse.spool.records import Offspring
 
@@ -198,7 +199,7 @@ class Reporter:
             return_content="HDRS" if large else envelope.return_content or _returned(envelope),
             smtputf8=envelope.smtputf8,
         )
-        original = about.content.head() if large else about.content.whole()
+        original = about.content.head() if large else _quotable(about)
         octets = compose(report, self._words(status, about, original), original)
         return Offspring(new_id, _report_envelope(to, octets, about), octets)
 
@@ -266,6 +267,18 @@ def _report_envelope(to: Mailbox, octets: bytes, about: _About) -> Envelope:
         smtputf8=about.envelope.smtputf8 and not (octets.isascii() and to.is_ascii),
         requiretls=about.envelope.requiretls,  # it quotes the message (RFC 8689 §5)
     )
+
+
+def _quotable(about: _About) -> bytes:
+    """The whole message as a report can hold it; of binary that cannot be converted, the head."""
+    octets = about.content.whole()
+    if about.envelope.body != "BINARYMIME":
+        return octets
+    try:
+        plan = plan_for([octets], Fit.EIGHT_BIT)
+    except ConversionError:
+        return split_header(octets).octets
+    return octets if plan is None else b"".join(reencoded([octets], plan))
 
 
 def _returned(envelope: Envelope) -> str:

@@ -13,6 +13,7 @@ from posthouse.delivery.content import Content
 from posthouse.delivery.outcomes import Deferred, Delivered, Expanded, Failed, Outcome
 from posthouse.mail.address import AddressError, Mailbox, parse_mailbox
 from posthouse.mail.message import HeaderSection
+from posthouse.mail.reencoding import ConversionError, Fit
 from posthouse.mailbox.maildir import MaildirError, deliver
 from posthouse.spool.records import Work
 from posthouse.telemetry.events import LogEvent, StoreFailed
@@ -53,6 +54,10 @@ class LocalDelivery:
 
     async def deliver(self, work: Work, content: Content) -> dict[int, Outcome]:
         """Deliver to all recipients of `work`; by place in the envelope."""
+        try:
+            content = await storable(work, content)
+        except ConversionError as error:
+            return dict.fromkeys(work.indices, _not_storable(error))
         return {
             state.index: await self._one(work, state.index, content) for state in work.recipients
         }
@@ -122,6 +127,10 @@ class CaptureDelivery:
 
     async def deliver(self, work: Work, content: Content) -> dict[int, Outcome]:
         """Keep one copy for each recipient; by place in the envelope."""
+        try:
+            content = await storable(work, content)
+        except ConversionError as error:
+            return dict.fromkeys(work.indices, _not_storable(error))
         return {
             state.index: await self._one(work, state.index, content) for state in work.recipients
         }
@@ -137,6 +146,19 @@ class CaptureDelivery:
             self._log(StoreFailed("mailbox", str(error)))
             return Deferred("4.3.0", "the mailbox of captured mail cannot be written to")
         return Delivered("250 2.0.0 captured, not sent")
+
+
+async def storable(work: Work, content: Content) -> Content:
+    """Return the content as a Maildir and POP3 can have it: in lines (RFC 3030 §3).
+
+    Raises:
+        ConversionError: If it cannot be converted.
+    """
+    return await content.fitted(Fit.EIGHT_BIT) if work.envelope.body == "BINARYMIME" else content
+
+
+def _not_storable(error: ConversionError) -> Failed:
+    return Failed("5.6.3", f"binary content cannot be kept in a mailbox or converted: {error}")
 
 
 def delivery_fields(work: Work, to: str) -> bytes:

@@ -30,6 +30,7 @@ from posthouse.delivery.signing_keys import KeyFileError, SigningKeys, StoredKey
 from posthouse.dns.answers import Answer, TemporaryFailure, TextResult
 from posthouse.mail.envelope import Envelope
 from posthouse.mail.message import HeaderSection, authorship, header_end
+from posthouse.mail.reencoding import Fit
 from posthouse.spool.records import Work
 from posthouse.telemetry.events import LogEvent, Noted
 
@@ -171,7 +172,9 @@ class SigningCarrier:
                 self._done[work.id] = fields
             while len(self._done) > REMEMBERED_MAX:
                 self._done.popitem(last=False)
-        return await self._carrier.deliver(route, work, with_fields(content, fields))
+        if fields:
+            content = _Signed(content, fields, lambda it: self._fields(work.envelope, it))
+        return await self._carrier.deliver(route, work, content)
 
     async def close(self) -> None:
         """Let go of all connections."""
@@ -215,6 +218,22 @@ def own_results(header: HeaderSection, hostname: str) -> bytes:
         if value.startswith(begin):
             return value
     return b""
+
+
+class _Signed(Content):
+    """A content with our signature, which is made anew where the content is converted."""
+
+    def __init__(
+        self, content: Content, fields: bytes, sign: Callable[[Content], Awaitable[bytes]]
+    ) -> None:
+        super().__init__(_Before(fields, content), "", len(fields) + content.octets)
+        self._unsigned = content
+        self._sign = sign
+
+    async def fitted(self, fit: Fit) -> Content:
+        """Convert first: a signature must be over what is sent (RFC 6376 §5.3)."""
+        narrow = await self._unsigned.fitted(fit)
+        return self if narrow is self._unsigned else with_fields(narrow, await self._sign(narrow))
 
 
 def with_fields(content: Content, fields: bytes) -> Content:

@@ -10,11 +10,12 @@ from typing import Final
 from msgspec import Struct
 
 from posthouse.delivery.content import Content
-from posthouse.delivery.hop_session import HopSession, Sent
+from posthouse.delivery.hop_session import HopSession
 from posthouse.delivery.host_errors import Fault, HostError
 from posthouse.delivery.next_hosts import Host, HostFinder
 from posthouse.delivery.opening import (
     HostFailedError,
+    Key,
     Manners,
     Openings,
     TlsContexts,
@@ -22,14 +23,17 @@ from posthouse.delivery.opening import (
     Way,
 )
 from posthouse.delivery.outcomes import Deferred, Failed, Outcome, Speaker, outcome_of
-from posthouse.delivery.pool import Key, SessionPool
+from posthouse.delivery.pool import SessionPool
+from posthouse.delivery.progress import Sent
 from posthouse.delivery.routes import Exchangers, Route, SmartHost, SmartHosts
 from posthouse.delivery.security import Security
 from posthouse.delivery.tls_terms import Assurance, Basis, Trouble
 from posthouse.mail.address import NULL, Mailbox
 from posthouse.mail.envelope import Envelope, Notify, Recipient
 from posthouse.mail.message import HeaderSection
+from posthouse.mail.reencoding import ConversionError, Fit
 from posthouse.mail.reply import Reply
+from posthouse.protocol.smtp.client_events import Extensions
 from posthouse.protocol.smtp.outgoing import Outgoing, obstacle
 from posthouse.protocol.smtp.timing import BY_SECONDS_MAX, DeliverBy
 from posthouse.spool.records import RecipientState, Work
@@ -124,15 +128,17 @@ class Transport:
 
     async def _send_by_kept(self, attempt: "_Attempt", way: Way, hosts: list[Host]) -> None:
         """Send by sessions that are open already, to the best hosts only."""
-        best = [host for host in hosts if host.preference == hosts[0].preference]
+        keys = [way.key(host) for host in hosts if host.preference == hosts[0].preference]
         for _ in range(KEPT_SESSIONS_TRIED_MAX):
             if not attempt.open:
                 break
-            keys = (way.key(host) for host in best)
-            kept = next(((key, it) for key in keys if (it := self._pool.take(key))), None)
-            if kept is None:
+            for key in keys:
+                session = self._pool.take(key, way.manners.messages, behind=attempt.may_follow)
+                if session is not None:
+                    await self._send(attempt, session, key)
+                    break
+            else:
                 break
-            await self._send(attempt, kept[1], kept[0], way)
 
     async def _send_to(self, attempt: "_Attempt", way: Way, addresses: list[Host]) -> None:
         """Send to one host, by whichever of its addresses answers, while something is open."""
@@ -146,20 +152,17 @@ class Transport:
                     break
                 continue
             addresses.remove(host)
-            await self._send(attempt, session, way.key(host), way)
+            key = way.key(host)
+            self._pool.add(key, session)
+            await self._send(attempt, session, key)
 
-    async def _send(self, attempt: "_Attempt", session: HopSession, key: Key, way: Way) -> None:
-        """Send what is still open by this session, and put the session back."""
-        sent = False
+    async def _send(self, attempt: "_Attempt", session: HopSession, key: Key) -> None:
+        """Send what is still open by this session, and give the session back."""
         try:
             while not session.over and (batch := attempt.batch_for(session)):
                 attempt.note(batch, await session.send(batch.outgoing, attempt.content), session)
-            sent = True
         finally:
-            if sent:
-                self._pool.keep(key, session, way.manners.messages)
-            else:
-                self._pool.end(session)
+            self._pool.give_back(key, session, key.manners.messages)
 
 
 class _Nothing:
@@ -175,6 +178,7 @@ class _Batch(Struct, frozen=True):
 
     outgoing: Outgoing
     places: tuple[int, ...]
+    content: Content
 
 
 class _Attempt:
@@ -187,6 +191,7 @@ class _Attempt:
         self.outcomes: dict[int, Outcome] = {}
         self.trouble: Deferred | Failed = Deferred("4.4.1", "no host could be tried")
         self._work = work
+        self._fitted: dict[Fit, Content] = {}
 
     @property
     def open(self) -> tuple[int, ...]:
@@ -223,6 +228,11 @@ class _Attempt:
         return good
 
     @property
+    def may_follow(self) -> bool:
+        """Whether it may be sent behind another message in the same session."""
+        return self.content.is_small and not self._probe
+
+    @property
     def requiretls(self) -> bool:
         """Whether the sender asks for TLS all the way (RFC 8689 §4.2.1)."""
         return self._work.envelope.requiretls
@@ -244,10 +254,38 @@ class _Attempt:
     def _read_header(self) -> HeaderSection:
         return self.content.header
 
-    def batch_for(self, session: HopSession) -> _Batch | None:
+    async def batch_for(self, session: HopSession) -> _Batch | None:
         """What this host can be asked for; the others fail, and are decided now."""
         if not self.open:
             return None
+        try:
+            content, body = await self._content_for(session.extensions)
+        except ConversionError as error:
+            words = f"{session.host} does not take such content, and it cannot be converted"
+            failed = Failed("5.6.3", f"{words}: {error}")
+            self.outcomes |= dict.fromkeys(self.open, failed)
+            return None
+        return self._batch(session, content, body)
+
+    async def _content_for(self, extensions: Extensions) -> tuple[Content, str]:
+        """The content as a host can take it, converted where it must be, and its BODY.
+
+        Raises:
+            ConversionError: If there is no way to carry it there.
+        """
+        content, body = self.content, self._work.envelope.body
+        if self._probe or (body == "BINARYMIME" and extensions.binarymime):
+            return content, body
+        fit = Fit.EIGHT_BIT if extensions.eightbitmime else Fit.SEVEN_BIT
+        if body == "BINARYMIME" or (fit is Fit.SEVEN_BIT and not await content.is_ascii()):
+            if fit not in self._fitted:
+                self._fitted[fit] = await content.fitted(fit)
+            content = self._fitted[fit]
+        # What a client calls 7BIT may be something else, and a strict host would be misled.
+        wide = fit is Fit.EIGHT_BIT and (body == "8BITMIME" or not await content.is_ascii())
+        return content, "8BITMIME" if wide else "7BIT"
+
+    def _batch(self, session: HopSession, content: Content, body: str) -> _Batch | None:
         envelope, extensions = self._work.envelope, session.extensions
         utf8 = envelope.smtputf8 and not self.content.header.octets.isascii()
         places = self.open
@@ -259,8 +297,8 @@ class _Attempt:
         outgoing = Outgoing(
             reverse_path=envelope.reverse_path,
             recipients=tuple(envelope.recipients[at] for at in places),
-            octets=None if self._probe else self.content.octets,
-            body=envelope.body,
+            octets=None if self._probe else content.octets,
+            body=body,
             smtputf8=utf8,
             envelope_id=envelope.envelope_id,
             return_content=envelope.return_content,
@@ -274,7 +312,7 @@ class _Attempt:
             words = f"{refusal.text}: {session.host}"
             self.outcomes |= dict.fromkeys(places, Failed(refusal.status, words))
             return None
-        return _Batch(outgoing, places)
+        return _Batch(outgoing, places, content)
 
     def note(self, batch: _Batch, sent: Sent, session: HopSession) -> None:
         """Take the result of a transaction.

@@ -192,6 +192,7 @@ class SmtpService(Struct, eq=False):
             mechanisms=names,
             sign_in_after_tls=after_tls and self.tls is not None,
             tls=tls,
+            binarymime=True,
             requiretls=True,
             tells=tells,
             mends_newlines=listener.mends_newlines and is_submission,
