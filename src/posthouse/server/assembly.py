@@ -36,7 +36,7 @@ from posthouse.telemetry.events import LogEvent, Noted, StoreFailed
 GRANTS_SECONDS: Final = 1.0
 CERTIFICATE_SECONDS: Final = 60.0
 SPOOL_SECONDS: Final = 3600.0
-STORAGE_SECONDS: Final = 2.0
+STORAGE_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.05  # at sessions that end, while stopping
 
 
