@@ -90,6 +90,7 @@ class _Session:
         self.signed_in = ""
         self.sender = ""
         self.recipients: list[str] = []
+        self.chunks = b""
 
     async def run(self) -> None:
         if not await self.scripted(""):
@@ -135,7 +136,7 @@ class _Session:
                 self.signed_in = line
                 await self.say("235 2.7.0 welcome")
             case "MAIL":
-                self.sender, self.recipients = line, []
+                self.sender, self.recipients, self.chunks = line, [], b""
                 await self.say("250 2.1.0 ok")
             case "RCPT":
                 self.recipients.append(line)
@@ -145,6 +146,8 @@ class _Session:
                     await self.take()
                 else:
                     await self.say("554 5.5.1 no recipients")
+            case "BDAT":
+                await self.take_chunk(line.upper().split())
             case "QUIT":
                 await self.say("221 2.0.0 bye")
                 raise _HungUpError
@@ -162,3 +165,11 @@ class _Session:
         self.sink.mails.append(mail)
         if not await self.scripted("."):
             await self.say("250 2.0.0 taken")
+
+    async def take_chunk(self, words: list[str]) -> None:
+        self.chunks += await self.reader.readexactly(int(words[1]))
+        if words[-1] == "LAST":
+            self.sink.mails.append(
+                Mail(self.sender, self.recipients, self.chunks, self.encrypted, self.signed_in)
+            )
+        await self.say("250 2.0.0 taken")

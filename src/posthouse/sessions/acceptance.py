@@ -73,6 +73,8 @@ def judge(
         return _misformed(request, FOR_BAD_CONTENT[ended.bad].text)
     if content.header_is_too_big:
         return _misformed(request, "its header section is larger than 64 KiB")
+    if transaction.mail.body == "BINARYMIME" and content.header.malformed:
+        return _misformed(request, content.header.malformed)  # only its body may be binary
     return _judge_whole(content, request, facts, rules)
 
 
