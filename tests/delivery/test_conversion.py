@@ -51,7 +51,7 @@ async def transport() -> AsyncIterator[Transport]:
 
 
 async def sent(transport: Transport, sink: Sink, octets: bytes, body: str) -> Outcome:
-    finder = transport._hosts  # noqa: SLF001 - the hosts are known only now
+    finder = transport._hosts
     assert isinstance(finder, FixedHosts)
     finder.hosts = (host(sink.port),)
     outcomes = await transport.deliver(Route(Exchangers()), work(body=body), content(octets))
