@@ -1,19 +1,21 @@
-"""One SMTP session with one host of a next hop, from the greeting to QUIT."""
+"""One SMTP session with one host of a next hop: its mail transactions, one behind the other.
+
+While the answer to one message is awaited, the next may follow it: with PIPELINING, the content of
+the first and the commands of the second leave in one write (RFC 2920 §3.1). Answers are heard as
+they come; who sends a message waits once, for its end.
+"""
 
 import asyncio
-import ssl
-from datetime import UTC, datetime
 from typing import Final
 
 from msgspec import Struct
 
-from posthouse.delivery import dane
+from posthouse.delivery.answer_clock import AnswerClock
 from posthouse.delivery.content import Content
-from posthouse.delivery.host_errors import Fault, HostError, refused, tls_failed
 from posthouse.delivery.link import Link, LinkError
 from posthouse.delivery.next_hosts import Host
-from posthouse.delivery.routes import SignIn, TlsWish
-from posthouse.delivery.tls_terms import OURS, Assurance, Basis, Trouble
+from posthouse.delivery.progress import Progress, Sent
+from posthouse.delivery.promptness import Promptness
 from posthouse.mail.reply import Reply
 from posthouse.protocol.smtp.client import ClientConnection, Outgoing, PeerError
 from posthouse.protocol.smtp.client_events import (
@@ -23,21 +25,18 @@ from posthouse.protocol.smtp.client_events import (
     ContentWanted,
     DataAnswered,
     Extensions,
-    Greeted,
-    HelloAnswered,
     RecipientAnswered,
     SenderAnswered,
-    SignInAnswered,
-    TlsReady,
-    TlsRefused,
     TransactionEnded,
 )
-from posthouse.wire.tls import TlsError
+from posthouse.protocol.smtp.exchange import Asked
 
-MECHANISMS: Final = ("PLAIN", "LOGIN")
+IN_FLIGHT_MAX: Final = 2
+"""Transactions in one session: one whose final answer is awaited, and the one behind it."""
+BLOCK_OCTETS: Final = 64 * 1024
 
 
-class Timeouts(Struct, frozen=True):
+class Timeouts(Struct, frozen=True, cache_hash=True):
     """How long we wait for a host, in seconds (RFC 5321 §4.5.3.2, where `connect` is left open)."""
 
     connect: float = 30.0
@@ -50,45 +49,27 @@ class Timeouts(Struct, frozen=True):
     content_block: float = 180.0
     content_end: float = 600.0
 
+    def for_answer(self, asked: Asked) -> float:
+        """How long the answer to something may take."""
+        match asked:
+            case Asked.SENDER:
+                return self.sender
+            case Asked.RECIPIENT:
+                return self.recipient
+            case Asked.DATA:
+                return self.data
+            case Asked.CONTENT | Asked.CONTENT_OF_NOTHING:
+                return self.content_end
+            case Asked.CHUNK:
+                return self.content_block
+            case _:
+                return self.hello
 
-class Terms(Struct, frozen=True):
-    """On what terms we talk to a host.
-
-    Attributes:
-        hello: Our name in EHLO.
-        tls: How well protected the session must be.
-        tls_from_start: TLS comes before the greeting.
-        plain: The earlier attempt to encrypt failed: do not try again now.
-        sign_in: What to sign in with.
-        other_than: A host that greets with this name is ourselves; "" does not look.
-        assurance: What the domain itself wants; `tls` is at least as strict.
-    """
-
-    hello: str
-    tls: TlsWish = TlsWish.OPPORTUNISTIC
-    tls_from_start: bool = False
-    plain: bool = False
-    sign_in: SignIn | None = None
-    other_than: str = ""
-    assurance: Assurance = OURS
-
-
-class Sent(Struct, frozen=True):
-    """How a transaction went.
-
-    Attributes:
-        replies: The deciding reply of each recipient; None where there was none.
-        lost: Why the session ended in it, in plain words; "" if it did not.
-        ambiguous: It ended after the final dot: the host may have taken the message.
-        heard: The host answered anything at all.
-        busy: It said 421.
-    """
-
-    replies: tuple[Reply | None, ...]
-    lost: str = ""
-    ambiguous: bool = False
-    heard: bool = True
-    busy: bool = False
+    @property
+    def shortest(self) -> float:
+        """The shortest wait between EHLO and QUIT."""
+        mail = min(self.sender, self.recipient, self.data, self.content_end)
+        return min(mail, self.content_block, self.hello)
 
 
 class HopSession:
@@ -98,283 +79,264 @@ class HopSession:
         host: ``name [address]``, as reports and logs show it.
         over: Nothing more can be sent.
         messages: Transactions asked for.
+        users: Attempts that have it at the moment; the pool counts them.
         protection: How the way is encrypted, in words.
+        is_lmtp: The host answers for each recipient, having put it into the mailbox.
+        connection: What is said and heard in it.
+        link: What it goes over.
+        timeouts: How long answers may take.
     """
 
     def __init__(self, link: Link, host: Host, timeouts: Timeouts) -> None:
         self.host = str(host)
         self.over = False
         self.messages = 0
+        self.users = 0
         self.protection = link.protection
-        self._name = host.name
-        self._address = host.address
-        self._link = link
-        self._lmtp = host.lmtp
-        self._core = ClientConnection(lmtp=host.lmtp)
-        self._timeouts = timeouts
+        self.is_lmtp = host.lmtp
+        self.connection = ClientConnection(lmtp=host.lmtp)
+        self.link = link
+        self.timeouts = timeouts
+        self._loop = asyncio.get_running_loop()
+        self._under_way: dict[int, Progress] = {}
+        self._clock = AnswerClock(timeouts.shortest, self._waited_too_long)
+        self._promptness = Promptness(self._loop.time)
+        self._writing: asyncio.Handle | None = None
+        self._unsent_octets = 0
+        self._is_streaming = False
+        self._lost = ""
+        self._news: asyncio.Future[None] | None = None
+        link.listen(self)
 
     @property
     def extensions(self) -> Extensions:
         """What the host offers."""
-        return self._core.extensions
-
-    @property
-    def is_lmtp(self) -> bool:
-        """Whether the host answers for each recipient, having put it into the mailbox."""
-        return self._lmtp
+        return self.connection.extensions
 
     @property
     def is_encrypted(self) -> bool:
         """Whether TLS is on."""
-        return self._link.is_encrypted
+        return self.link.is_encrypted
 
     @property
     def is_usable(self) -> bool:
         """Whether a kept session may be given another message."""
-        return not self.over and self._core.is_idle and not self._link.was_closed
+        return not (self.over or self.connection.closed or self.link.was_closed)
+
+    @property
+    def takes_another(self) -> bool:
+        """Whether a message may be sent behind the one that is under way."""
+        if not (self.extensions.pipelining and self.is_usable and self._promptness.is_given):
+            return False
+        under_way = self._under_way
+        if len(under_way) >= IN_FLIGHT_MAX or self._is_streaming:
+            return False
+        return not any(one.alone for one in under_way.values())
 
     @property
     def is_gone(self) -> bool:
         """Whether its connection is closed, ours and theirs."""
-        return self.over and self._link.is_gone
+        return self.over and self.link.is_gone
 
-    # ---------------------------------------------------------------- opening
+    # ---------------------------------------------------------------- before there is mail
 
-    async def begin(self, terms: Terms, context: ssl.SSLContext) -> None:
-        """Greet, encrypt, sign in.
+    async def next_event(self, seconds: float, what: str) -> ClientEvent:
+        """Wait for the next event; a host that sends octets but no answer gets no extra time.
+
+        For all that comes before the first transaction.
 
         Raises:
-            HostError: If the host cannot be given mail on these terms.
+            LinkError: If it does not come in time, or the connection was lost.
+            PeerError: If the host broke the protocol.
         """
         try:
-            if terms.tls_from_start:
-                await self._shake_hands(terms, context)
-            await self._greet(terms)
-            await self._hello(terms)
-            if not terms.tls_from_start and not terms.plain and self._address is not None:
-                await self._encrypt(terms, context)
-            if terms.sign_in is not None:
-                await self._sign_in(terms.sign_in)
-            self.protection = self._protection(terms)
-        except (LinkError, PeerError) as error:
-            raise HostError("4.4.2", str(error)) from error
-
-    def _protection(self, terms: Terms) -> str:
-        if self._address is None:
-            return "on this machine"
-        if not self._link.is_encrypted:
-            return self._link.protection + (" (TLS was offered and failed)" if terms.plain else "")
-        match terms.assurance.basis:
-            case Basis.DANE:
-                known = ", certificate verified (DANE)"
-            case Basis.STS | Basis.STS_TESTING if terms.tls is TlsWish.VERIFIED:
-                known = ", certificate verified (MTA-STS)"
-            case _:
-                known = ", certificate verified" if terms.tls is TlsWish.VERIFIED else ""
-        return self._link.protection + known
-
-    async def _greet(self, terms: Terms) -> None:
-        event = await self._next(self._timeouts.greeting, "the greeting")
-        if not isinstance(event, Greeted) or not event.reply.is_positive:
-            raise refused(event, "4.3.2", "the greeting")
-        words = event.reply.text.split()
-        if terms.other_than and words and words[0].lower() == terms.other_than:
-            raise HostError("5.4.6", "the host is ourselves: mail loops back", Fault.LOOP)
-
-    async def _hello(self, terms: Terms) -> None:
-        self._core.hello(terms.hello)
-        event = await self._next(self._timeouts.hello, "EHLO")
-        if not isinstance(event, HelloAnswered) or not event.reply.is_positive:
-            raise refused(event, "4.5.0", "EHLO")
-
-    async def _encrypt(self, terms: Terms, context: ssl.SSLContext) -> None:
-        must = terms.tls is not TlsWish.OPPORTUNISTIC
-        if not self.extensions.starttls:
-            if must:
-                wants = terms.assurance.wants
-                words = f"the host offers no TLS, and {wants} demands it"
-                raise HostError("4.7.10", words, Fault.TLS, trouble=Trouble.NO_STARTTLS)
-            return
-        self._core.start_tls()
-        event = await self._next(self._timeouts.hello, "STARTTLS")
-        if isinstance(event, TlsRefused) and not must:
-            return
-        if not isinstance(event, TlsReady):
-            raise refused(event, "4.7.10", "STARTTLS", Fault.TLS, Trouble.NO_STARTTLS)
-        await self._shake_hands(terms, context)
-        self._core.tls_started()
-        await self._hello(terms)
-
-    async def _shake_hands(self, terms: Terms, context: ssl.SSLContext) -> None:
-        try:
-            async with asyncio.timeout(self._timeouts.handshake):
-                await self._link.start_tls(context, (*terms.assurance.names, self._name)[0])
+            async with asyncio.timeout(seconds):
+                while (event := self.connection.next_event()) is None:
+                    self._write()  # the order, or what an answer led to
+                    self._news = self._loop.create_future()
+                    await self._news
         except TimeoutError:
-            raise tls_failed("the TLS handshake took too long") from None
-        except LinkError as error:
-            raise tls_failed(f"the TLS handshake failed: {error}") from error
-        except TlsError as error:
-            words = f"the TLS handshake failed: {error}"
-            raise tls_failed(words, error.certificate_code) from error
-        if terms.assurance.basis is Basis.DANE:
-            self._compare(terms.assurance)
-
-    def _compare(self, assurance: Assurance) -> None:
-        """By DANE the certificate must be what DNS says (RFC 7672 §2.2)."""
-        now = datetime.now(UTC)
-        chain, records = self._link.peer_chain, assurance.records
-        if fault := dane.mismatch(chain, records, assurance.names, now):
-            raise HostError("4.7.5", f"DANE: {fault}", Fault.TLS, trouble=Trouble.VALIDATION)
-
-    async def _sign_in(self, sign_in: SignIn) -> None:
-        """Never in the clear, unless it stays on this machine."""
-        at_home = self._address is None or self._address.is_loopback
-        if not self._link.is_encrypted and not at_home:
-            raise HostError("4.7.11", "no TLS with the smart host: the password was not sent")
-        self._core.sign_in(sign_in.user, sign_in.password, MECHANISMS)
-        event = await self._next(self._timeouts.hello, "AUTH")
-        if not isinstance(event, SignInAnswered) or not event.reply.is_positive:
-            raise refused(event, "4.7.8", "signing in")
+            raise LinkError(f"no answer to {what} within {seconds:.0f} s") from None
+        finally:
+            self._news = None
+        if self._lost and isinstance(event, Closed):
+            raise LinkError(self._lost)
+        return event
 
     # ---------------------------------------------------------------- sending
 
     async def send(self, outgoing: Outgoing, content: Content) -> Sent:
-        """Send a message; whatever goes wrong is told in the result."""
+        """Send a message; whatever goes wrong with the host is told in the result."""
+        octets = content.whole() if content.is_small else None
         self.messages += 1
-        progress = _Progress(len(outgoing.recipients), self._timeouts)
+        follows = bool(self._under_way)
+        progress = Progress(
+            len(outgoing.recipients),
+            streamed=octets is None,
+            alone=octets is None or outgoing.probe,
+            follows=follows,
+        )
+        if not follows:
+            self._promptness.commands_sent()
+        self._under_way[self.connection.send(outgoing, octets)] = progress
         try:
-            octets = content.whole() if content.is_small else None
-            self._core.send(outgoing, octets)
-            progress.whole_content = octets is not None
-            sent = await self._follow(progress, content)
-        except (LinkError, PeerError) as error:
-            self.over = True
-            return progress.interrupted(str(error))
-        await self._become_idle()
-        return sent
+            self._go_on()
+            if progress.content_wanted is not None and await progress.content_wanted:
+                await self._stream(progress, content)
+            return await progress.ended
+        except BaseException:  # half a message cannot be taken back
+            self._break_off("we broke it off")
+            raise
 
-    async def _become_idle(self) -> None:
-        """Wait for the answer to the RSET that the core may have said; the outcome is known."""
-        try:
-            async with asyncio.timeout(self._timeouts.hello):
-                while not (self.over or self._core.is_idle):
-                    await self._write()
-                    self._core.receive(await self._link.read())
-                    self.over = self._core.next_event() is not None or self._link.was_closed
-        except (TimeoutError, LinkError, PeerError):
-            self.over = True
-
-    async def _follow(self, progress: "_Progress", content: Content) -> Sent:
-        while True:
-            event = await self._next(progress.seconds, progress.waiting_for)
-            match event:
-                case TransactionEnded(replies=replies):
-                    return Sent(replies)
-                case ContentWanted():
-                    await self._stream(content)
-                    progress.content_is_out()
-                case Closed(reply=reply):
-                    self.over = True
-                    return progress.interrupted(_farewell(reply), busy=reply is not None)
-                case _:
-                    progress.note(event)
-
-    async def _stream(self, content: Content) -> None:
+    async def _stream(self, progress: Progress, content: Content) -> None:
+        """Write a large content in blocks. What is said meanwhile is heard behind the final dot."""
         async for block in content.blocks():
-            self._core.write_content(block)
-            await self._write()
-        self._core.end_content()
+            self.connection.write_content(block)
+            self._write()
+            while self.link.is_writing and not self.link.was_closed:
+                self._news = self._loop.create_future()
+                await self._news
+            if self.link.was_closed:
+                progress.cut_short(self._lost or farewell(None))
+                break
+        else:
+            progress.is_out = True
+        self._is_streaming = False
+        self.connection.end_content()
+        self._go_on()
+
+    # ---------------------------------------------------------------- hearing
+
+    def octets_received(self, octets: bytes) -> None:
+        """Take what the host says."""
+        self.connection.receive(octets)
+        if self._under_way and not self._is_streaming:
+            self._go_on()
+        elif self._news is not None:
+            self._tell_news()
+        elif self.messages and not self._is_streaming:
+            self._go_on()  # the answer to RSET, or a farewell
+
+    def writing_resumed(self) -> None:
+        """All that was written is out: what is awaited now is an answer."""
+        self._wait()
+        self._tell_news()
+
+    def link_ended(self, why: str) -> None:
+        """The host closed the connection, or it was lost."""
+        self._lost = why
+        self.connection.peer_closed()
+        self._tell_news()
+        if self.messages and not self._is_streaming:
+            self._go_on()
+
+    def _tell_news(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    def _go_on(self) -> None:
+        """Hear what was answered, and say what may be said then."""
+        try:
+            while not self._is_streaming and (event := self.connection.next_event()) is not None:
+                self._hear(event)
+        except PeerError as error:
+            self._break_off(str(error))
+        if not self.over:
+            self._wait()
+            self._write_soon()
+
+    def _hear(self, event: ClientEvent) -> None:
+        match event:
+            case TransactionEnded(number=number, replies=replies):
+                self._promptness.content_answered()
+                self._under_way.pop(number).end(replies)
+            case Closed(reply=reply):
+                lost = self._lost if reply is None else ""
+                self._break_off(lost or farewell(reply), busy=reply is not None)
+            case ContentWanted(number=number):
+                wanted = self._under_way[number].content_wanted
+                assert wanted is not None, "whole contents are not asked for"
+                if not wanted.done():
+                    self._is_streaming = True
+                    wanted.set_result(True)
+            case DataAnswered(number=number):
+                self._promptness.content_sent()
+                self._under_way[number].note(event)
+            case SenderAnswered() | RecipientAnswered() | ContentAnswered():
+                self._under_way[event.number].note(event)
+            case _:
+                raise AssertionError(f"{event} comes before there is mail")
+
+    # ---------------------------------------------------------------- time
+
+    def _wait(self) -> None:
+        """Wait for what the host owes first, counted from this moment."""
+        if self.link.is_writing:
+            return
+        asked = None if self._is_streaming else self.connection.waits_for
+        if asked is None:
+            self._clock.rest()
+        else:
+            self._clock.wait(self.timeouts.for_answer(asked))
+
+    def _waited_too_long(self) -> None:
+        if not self.link.is_writing:
+            asked = self.connection.waits_for
+            assert asked is not None, "nothing else is waited for"
+            seconds = self.timeouts.for_answer(asked)
+            self._break_off(f"no answer to {asked.value} within {seconds:.0f} s")
+        elif self.link.unsent_octets > self._unsent_octets - BLOCK_OCTETS:
+            self._break_off("the connection was lost: the host takes nothing any more")
+        else:
+            self._wait_for_writing()
+
+    def _wait_for_writing(self) -> None:
+        """Each block may take its time."""
+        self._unsent_octets = self.link.unsent_octets
+        self._clock.wait(self.timeouts.content_block)
+
+    # ---------------------------------------------------------------- writing
+
+    def _write_soon(self) -> None:
+        """Write when those whose message has ended had time to put the next one behind."""
+        if self._writing is None and self.connection.has_more_to_send:
+            self._writing = self._loop.call_soon(self._write)
+
+    def _write(self) -> None:
+        self._writing = None
+        if self.over or not self.connection.has_more_to_send:
+            return
+        self.link.write(self.connection.bytes_to_send())
+        if self.link.is_writing:
+            self._wait_for_writing()
 
     # ---------------------------------------------------------------- ending
 
     def leave(self) -> None:
         """Say QUIT without waiting for the answer, and close."""
-        if self.over or self._core.closed:
-            self._link.abort()
+        if self.over or self.connection.closed or self._under_way:
+            self._break_off("we left")
         else:
-            self._core.quit()
-            self._link.send_last(self._core.bytes_to_send())
-        self.over = True
+            self._write()
+            self.connection.quit()
+            self.link.send_last(self.connection.bytes_to_send())
+            self.over = True
+            self._clock.stop()
 
     async def wait_left(self) -> None:
         """Return when the connection is closed, after `leave`."""
-        await self._link.wait_closed()
+        await self.link.wait_closed()
 
-    # ---------------------------------------------------------------- octets
-
-    async def _next(self, seconds: float, what: str) -> ClientEvent:
-        """The next event; a host that sends octets but never an answer gets no extra time."""
-        await self._write()
-        event = self._core.next_event()
-        if event is None:
-            try:
-                async with asyncio.timeout(seconds):
-                    event = await self._awaited()
-            except TimeoutError:
-                raise LinkError(f"no answer to {what} within {seconds:.0f} s") from None
-        await self._write()
-        return event
-
-    async def _awaited(self) -> ClientEvent:
-        while True:
-            await self._write()  # the core may have gone on without an event
-            octets = await self._link.read()
-            if octets:
-                self._core.receive(octets)
-            else:
-                self._core.peer_closed()
-            if (event := self._core.next_event()) is not None:
-                return event
-
-    async def _write(self) -> None:
-        """What cannot be written may still have been answered: a reading will tell."""
-        if octets := self._core.bytes_to_send():
-            try:
-                await self._link.write(octets, seconds_each=self._timeouts.content_block)
-            except LinkError:
-                self.over = True
+    def _break_off(self, why: str, *, busy: bool = False) -> None:
+        """End the session. Only a message whose content was out may have been taken."""
+        self.over = True
+        self._clock.stop()
+        self.link.abort()
+        under_way, self._under_way = self._under_way, {}
+        for progress in under_way.values():
+            progress.break_off(why, busy=busy)
 
 
-class _Progress:
-    """How far a transaction has come, for time limits and for what is told when it breaks off."""
-
-    def __init__(self, recipients: int, timeouts: Timeouts) -> None:
-        self._timeouts = timeouts
-        self._decided: dict[int, Reply] = {}
-        self._recipients = recipients
-        self._heard = self._dot = False
-        self.seconds, self.waiting_for = timeouts.sender, "MAIL"
-        self.whole_content = True
-
-    def note(self, event: ClientEvent) -> None:
-        """Remember an answer."""
-        self._heard = True
-        match event:
-            case SenderAnswered():
-                self.seconds, self.waiting_for = self._timeouts.recipient, "RCPT"
-            case RecipientAnswered(index=index, reply=reply):
-                if not reply.is_positive:
-                    self._decided[index] = reply
-                self.seconds = max(self._timeouts.data, self._timeouts.recipient)
-                self.waiting_for = "RCPT or DATA"
-            case ContentAnswered(index=int(index), reply=reply):
-                self._decided[index] = reply  # by LMTP each recipient has its own answer
-            case DataAnswered(reply=reply):
-                if reply.is_positive and self.whole_content:
-                    self.content_is_out()
-            case _:
-                pass
-
-    def content_is_out(self) -> None:
-        """All of the content is written, the final dot included."""
-        self._dot = True
-        self.seconds, self.waiting_for = self._timeouts.content_end, "the final dot"
-
-    def interrupted(self, why: str, *, busy: bool = False) -> Sent:
-        """How it went when it broke off here."""
-        replies = tuple(self._decided.get(index) for index in range(self._recipients))
-        return Sent(replies, lost=why, ambiguous=self._dot, heard=self._heard, busy=busy)
-
-
-def _farewell(reply: Reply | None) -> str:
+def farewell(reply: Reply | None) -> str:
+    """Say how a host ended a session."""
     return f"the host ended the session: {reply}" if reply else "the host closed the connection"

@@ -25,7 +25,7 @@ REMEMBERED_SECONDS: Final = 20.0
 REMEMBERED_MAX: Final = 20_000
 
 
-class Host(Struct, frozen=True):
+class Host(Struct, frozen=True, cache_hash=True):
     """One address to connect to.
 
     Attributes:

@@ -3,16 +3,17 @@
 import asyncio
 import ssl
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Final, Protocol
 
 from msgspec import Struct, structs
 
-from posthouse.delivery.hop_session import HopSession, Terms, Timeouts
+from posthouse.delivery.hop_session import HopSession, Timeouts
 from posthouse.delivery.host_errors import Fault, HostError
+from posthouse.delivery.initiation import Terms, initiate
 from posthouse.delivery.link import Address, Link, LinkError, connect, connect_unix
 from posthouse.delivery.next_hosts import Host
-from posthouse.delivery.pool import MESSAGES_MAX, Key, SessionPool
+from posthouse.delivery.pool import MESSAGES_MAX, SessionPool
 from posthouse.delivery.reaching import reach
 from posthouse.delivery.routes import Exchangers, Route, TlsWish
 from posthouse.delivery.tls_terms import OURS, Assurance, Basis, Trouble
@@ -22,7 +23,7 @@ SILENT_SECONDS: Final = 300.0
 """So long a host that did not answer is tried after the others."""
 
 
-class Manners(Struct, frozen=True):
+class Manners(Struct, frozen=True, cache_hash=True):
     """How we present ourselves and how long we wait.
 
     Attributes:
@@ -40,6 +41,8 @@ class Manners(Struct, frozen=True):
     def by(self, route: Route) -> "Manners":
         """Return the manners on a route that may have its own."""
         pace = route.pace
+        if not (route.hello or route.sources or pace):
+            return self
         return structs.replace(
             self,
             hello=route.hello or self.hello,
@@ -87,6 +90,28 @@ class HostFailedError(Exception):
         self.error = error
 
 
+class Key(Struct, frozen=True, cache_hash=True):
+    """With whom, and on what terms a session is begun; by it a kept one is found again.
+
+    Attributes:
+        name: The host.
+        address: Where it is.
+        port: TCP port.
+        tls: How well protected it must be by the route.
+        assured: Basis, records and names that domain and sender demand besides.
+        user: Who signs in; "" for nobody.
+        manners: How we present ourselves.
+    """
+
+    name: str
+    address: Address | None
+    port: int
+    tls: TlsWish
+    assured: Hashable
+    user: str
+    manners: Manners
+
+
 class Way(Struct, frozen=True):
     """A route with the manners that hold on it, and what its hosts must fulfil.
 
@@ -95,23 +120,29 @@ class Way(Struct, frozen=True):
         manners: How we present ourselves on it.
         assured: What domain and sender demand of a host, by its name.
         domain: Of the recipients, where watchers want to know; "" else.
+        keys: Of the hosts that were asked for; filled by `key`.
     """
 
     route: Route
     manners: Manners
     assured: Mapping[str, Assurance] = {}
     domain: str = ""
+    keys: dict[Host, Key] = {}
 
     def assurance(self, host: Host) -> Assurance:
         """What is demanded of a host."""
         return self.assured.get(host.name, OURS)
 
     def key(self, host: Host) -> Key:
-        """Under which a session with a host is kept: who, and on what terms."""
+        """Under which a session with a host is kept."""
+        if (known := self.keys.get(host)) is not None:
+            return known
         user = self.route.sign_in.user if self.route.sign_in else ""
         one = self.assurance(host)
-        terms = (self.route.tls, one.basis, one.records, one.names)
-        return (host.name, host.address, host.port, terms, user, self.manners)
+        assured = (one.basis, one.records, one.names)
+        key = Key(host.name, host.address, host.port, self.route.tls, assured, user, self.manners)
+        self.keys[host] = key
+        return key
 
     async def open(self, host: Host) -> Link:
         """Connect to a host; raises LinkError."""
@@ -185,6 +216,8 @@ class Openings:
 
     def is_silent(self, host: Host) -> bool:
         """Whether a host did not answer a moment ago."""
+        if not self._silent:
+            return False
         return self._silent.get(host, 0.0) > asyncio.get_running_loop().time()
 
     def tell_of_barred(self, way: Way, hosts: Iterable[Host]) -> None:
@@ -209,7 +242,7 @@ class Openings:
         session = HopSession(link, host, timeouts)
         begun = False
         try:
-            await session.begin(terms, context)
+            await initiate(session, host, terms, context)
             begun = True
         finally:
             if not begun:

@@ -50,13 +50,13 @@ class Capture(Struct, frozen=True):
     """Kept in one Maildir instead of sent: for development."""
 
 
-class Exchangers(Struct, frozen=True):
+class Exchangers(Struct, frozen=True, cache_hash=True):
     """The mail exchangers of the recipient's domain, from DNS (RFC 5321 §5.1)."""
 
     port: int = SMTP_PORT
 
 
-class SmartHost(Struct, frozen=True):
+class SmartHost(Struct, frozen=True, cache_hash=True):
     """One fixed next hop.
 
     Attributes:
@@ -75,7 +75,7 @@ class SmartHost(Struct, frozen=True):
         return f"{self.host}:{self.port}" if self.port else self.host
 
 
-class SmartHosts(Struct, frozen=True):
+class SmartHosts(Struct, frozen=True, cache_hash=True):
     """Several fixed next hops: when one does not answer, another does.
 
     Attributes:

@@ -159,8 +159,8 @@ class Transport:
     async def _send(self, attempt: "_Attempt", session: HopSession, key: Key) -> None:
         """Send what is still open by this session, and give the session back."""
         try:
-            while not session.over and (batch := attempt.batch_for(session)):
-                attempt.note(batch, await session.send(batch.outgoing, attempt.content), session)
+            while not session.over and (batch := await attempt.batch_for(session)):
+                attempt.note(batch, await session.send(batch.outgoing, batch.content), session)
         finally:
             self._pool.give_back(key, session, key.manners.messages)
 

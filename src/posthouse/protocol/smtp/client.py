@@ -66,6 +66,17 @@ class ClientConnection:
         busy = self._exchange.asked or self.closed or self._in_handshake
         return self._transactions.is_idle and not busy
 
+    @property
+    def waits_for(self) -> Asked | None:
+        """What the next reply will answer; None if the server owes nothing."""
+        asked = self._exchange.asked
+        return asked[0][0] if asked else None
+
+    @property
+    def has_more_to_send(self) -> bool:
+        """Whether octets are ready for the server."""
+        return self._exchange.has_more_to_send
+
     # ---------------------------------------------------------------- orders
 
     def hello(self, name: str) -> None:

@@ -10,7 +10,7 @@ from posthouse.protocol.smtp.transaction import Transaction
 class Asked(Enum):
     """What a reply that is still to come will answer."""
 
-    GREETING = "greeting"
+    GREETING = "the greeting"
     HELLO = "EHLO"
     HELLO_AGAIN = "HELO after a refused EHLO"
     TLS = "STARTTLS"
@@ -21,8 +21,8 @@ class Asked(Enum):
     SENDER = "MAIL"
     RECIPIENT = "RCPT"
     DATA = "DATA"
-    CONTENT = "final dot"
-    CONTENT_OF_NOTHING = "final dot without recipients"
+    CONTENT = "the final dot"
+    CONTENT_OF_NOTHING = "the final dot without recipients"
     CHUNK = "BDAT"
 
 
@@ -55,6 +55,11 @@ class Exchange:
         assert "\n" not in text, "a command is one line"
         self.ask(asked, transaction, index)
         self._unsent.append(text.encode() + b"\r\n")
+
+    @property
+    def has_more_to_send(self) -> bool:
+        """Whether something is queued."""
+        return bool(self._unsent)
 
     def bytes_to_send(self) -> bytes:
         """Return and forget what is queued."""
