@@ -1,50 +1,72 @@
-"""Posthouse beside Postfix, both as they run on this machine: ``python -m bench [--quick]``.
+"""Posthouse beside its peers, as they run on this machine: ``python -m bench [--quick]``.
 
 The two take turns in every round, so that what else the machine does hits both alike; printed
-are medians of the rounds. Needs Debian's Postfix (bench/install) and root, which its master needs.
+are medians of the rounds. Needs what bench/install installs, and root, for Postfix and Dovecot.
 """
 
 import argparse
+import shutil
+import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import groupby
 from pathlib import Path
 
-from bench import report
-from bench.programs import BenchError, compile_load, sink
-from bench.servers import Running, postfix, posthouse
-from bench.sign_ins import sign_in_server
-from bench.workloads import Figure, Place, Workload, workloads
+from msgspec import Struct
 
-ROUNDS, ROUNDS_QUICK = 5, 1
-SCALE_QUICK = 0.4
+from bench import plot, report
+from bench.figures import Figure
+from bench.measuring import Place
+from bench.programs import BenchError, compile_programs, sink
+from bench.servers import Contender, Running
+from bench.stages import Contenders, Ground, Stage
+from bench.workloads import Workload, workloads
+
+ROUNDS, ROUNDS_QUICK, MINUTES_MAX = 5, 1, 45
+
+
+class Bounds(Struct, frozen=True):
+    """How much is measured.
+
+    Attributes:
+        rounds: Of each workload.
+        end: Monotonic time behind which nothing is begun.
+    """
+
+    rounds: int
+    end: float
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() > self.end
 
 
 def main() -> int:
     """Measure, print, and write the plot if asked."""
     arguments = _arguments()
-    chosen = [
-        it
-        for it in workloads(SCALE_QUICK if arguments.quick else 1)
-        if (it.quick or not arguments.quick) and arguments.only in it.name
-    ]
-    with tempfile.TemporaryDirectory(prefix="posthouse-bench-") as text:
-        directory = Path(text)
-        directory.chmod(0o711)  # Postfix's processes have another user
+    every = workloads(quick=arguments.quick, python=arguments.aiosmtpd)
+    chosen = [it for it in every if arguments.only in it.name]
+    rounds = arguments.rounds or (ROUNDS_QUICK if arguments.quick else ROUNDS)
+    bounds = Bounds(rounds, time.monotonic() + arguments.minutes * 60)
+    with ExitStack() as opened:
+        directory = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        directory.chmod(0o711)  # Postfix's and Dovecot's processes have other users
         try:
-            rows = _measure(directory, chosen, arguments.rounds or _rounds(arguments.quick))
+            programs = compile_programs(directory)
+            place = Place(programs, opened.enter_context(sink(programs.load, directory)))
         except BenchError as problem:
             print(problem, file=sys.stderr)
             return 1
+        ground = Ground(directory, place, arguments.workers, arguments.aiosmtpd)
+        rows = _measure(ground, chosen, bounds)
     print(f"\n{report.machine()}\n\n{report.table(rows)}")
     if arguments.plot:
-        arguments.plot.write_text(report.plot(rows))
-    return 0
-
-
-def _rounds(quick: bool) -> int:  # noqa: FBT001 - what the option says
-    return ROUNDS_QUICK if quick else ROUNDS
+        arguments.plot.write_text(plot.plot(rows))
+    return 0 if len(rows) == len(chosen) else 1
 
 
 def _arguments() -> argparse.Namespace:
@@ -53,33 +75,82 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help=f"instead of {ROUNDS}")
     parser.add_argument("--only", default="", help="workloads with this in their name")
     parser.add_argument("--plot", type=Path, help="write an SVG there")
+    parser.add_argument("--workers", type=int, help="written into posthouse.toml")
+    parser.add_argument("--aiosmtpd", default="", metavar="PYTHON", help="which has aiosmtpd")
+    parser.add_argument(
+        "--minutes", type=float, default=MINUTES_MAX, help=f"begin nothing later ({MINUTES_MAX})"
+    )
     return parser.parse_args()
 
 
-def _measure(directory: Path, chosen: Sequence[Workload], rounds: int) -> list[report.Row]:
-    with ExitStack() as running:
-        program = compile_load(directory)
-        place = Place(program, running.enter_context(sink(program, directory)))
-        (directory / "postfix").mkdir()
-        (directory / "posthouse").mkdir()
-        sign_ins = running.enter_context(sign_in_server(directory / "dovecot"))
-        servers = [
-            running.enter_context(postfix(directory / "postfix", place.sink.port, sign_ins)),
-            running.enter_context(posthouse(directory / "posthouse", place.sink.port)),
-        ]
-        return [_measure_one(workload, servers, place, rounds) for workload in chosen]
+def _measure(ground: Ground, chosen: Sequence[Workload], bounds: Bounds) -> list[report.Row]:
+    rows: list[report.Row] = []
+    for _, group in groupby(chosen, key=lambda workload: workload.stage.name):
+        waiting = list(group)
+        while (
+            waiting and not bounds.is_over
+        ):  # what fails takes the servers with it: the rest gets new ones
+            waiting = _measure_stage(ground, waiting, bounds, rows)
+    return rows
+
+
+def _measure_stage(
+    ground: Ground, waiting: list[Workload], bounds: Bounds, rows: list[report.Row]
+) -> list[Workload]:
+    """Measure some workloads of one stage; return those behind one that failed."""
+    left = waiting.copy()
+    try:
+        with _ready(ground, waiting[0].stage) as contenders:
+            while left and not bounds.is_over:
+                row = _measure_one(left[0], contenders, ground.place, bounds)
+                print(f"{left[0].name}: {row.ratio:.2f} times {row.peer_name}", flush=True)
+                rows.append(row)
+                left.pop(0)
+    except (BenchError, OSError, subprocess.SubprocessError) as problem:
+        first = left[0].name if left else waiting[-1].name
+        print(f"{first}: not measured: {problem}", flush=True)
+        return left[1:]
+    if left:
+        print(f"{left[0].name} and what comes behind it: the time is up", flush=True)
+    return []
+
+
+@contextmanager
+def _ready(ground: Ground, stage: Stage) -> Iterator[Contenders]:
+    directory = Path(tempfile.mkdtemp(prefix=f"{stage.name}-", dir=ground.directory))
+    directory.chmod(0o711)
+    began = time.monotonic()
+    mine = Ground(directory, ground.place, ground.workers, ground.python)
+    try:
+        with ExitStack() as running:
+            contenders = running.enter_context(stage.made_ready(mine))
+            if not stage.again:
+                contenders = [_already(it, running.enter_context(it.start())) for it in contenders]
+            print(f"({stage.name}: ready in {time.monotonic() - began:.0f} s)", flush=True)
+            yield contenders
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _already(contender: Contender, server: Running) -> Contender:
+    @contextmanager
+    def start() -> Iterator[Running]:
+        yield server
+
+    return Contender(contender.name, start)
 
 
 def _measure_one(
-    workload: Workload, servers: list[Running], place: Place, rounds: int
+    workload: Workload, contenders: Contenders, place: Place, bounds: Bounds
 ) -> report.Row:
-    measured: dict[str, list[Figure]] = {server.name: [] for server in servers}
-    for number in range(rounds):
-        for server in servers[:: 1 if number % 2 else -1]:  # nobody is always the first
-            measured[server.name].append(workload.measure(server, place))
-    row = report.row_of(workload, measured)
-    print(f"{workload.name}: {row.ratio:.2f} times Postfix", flush=True)
-    return row
+    measured: dict[str, list[Figure]] = {it.name: [] for it in contenders}
+    for number in range(bounds.rounds):
+        if number and bounds.is_over:
+            break
+        for contender in contenders[:: 1 if number % 2 else -1]:  # nobody is always the first
+            with contender.start() as server:
+                measured[contender.name].append(workload.measure(server, place))
+    return report.row_of(workload, measured)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The load generator and the sink (`load.c`), compiled into the directory of a run."""
+"""The load generators and the sink (C programs), compiled into the directory of a run."""
 
 import json
 import mmap
@@ -7,13 +7,12 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from msgspec import Struct
 
-SOURCE = Path(__file__).with_name("load.c")
 RUN_SECONDS_MAX = 180
 
 
@@ -45,6 +44,22 @@ class Load(Struct, frozen=True):
     password: str = ""
 
 
+class Fetching(Struct, frozen=True):
+    """What clients fetch by POP3.
+
+    Attributes:
+        sign_ins: All of them.
+        sessions: At the same time, each with an account of its own.
+        each: Messages fetched after each sign-in.
+        password: Of all accounts.
+    """
+
+    sign_ins: int
+    sessions: int
+    each: int
+    password: str
+
+
 class Brought(Struct, frozen=True):
     """How it went."""
 
@@ -55,21 +70,55 @@ class Brought(Struct, frozen=True):
     p99_us: float
 
 
+class Programs(Struct, frozen=True):
+    """What is compiled for a run.
+
+    Attributes:
+        load: Load generator and sink for SMTP.
+        fetch: Load generator for POP3.
+        slow_disk: Library that makes flushes take longer.
+    """
+
+    load: Path
+    fetch: Path
+    slow_disk: Path
+
+
+def compile_programs(directory: Path) -> Programs:
+    """Compile all of them.
+
+    Raises:
+        BenchError: Without a C compiler.
+    """
+    load = compile_load(directory)
+    fetch, slow_disk = directory / "fetch", directory / "slow_disk.so"
+    _compile(fetch, "fetch.c")
+    _compile(slow_disk, "slow_disk.c", "-shared", "-fPIC", "-ldl")
+    return Programs(load, fetch, slow_disk)
+
+
 def compile_load(directory: Path) -> Path:
     """Compile `load.c`; with TLS if OpenSSL's headers are there.
 
     Raises:
         BenchError: Without a C compiler.
     """
+    target = directory / "load"
+    try:
+        _compile(target, "load.c", "-DWITH_TLS", "-lssl", "-lcrypto")
+    except BenchError:
+        _compile(target, "load.c")
+    return target
+
+
+def _compile(target: Path, source: str, *options: str) -> None:
     compiler = shutil.which("cc")
     if compiler is None:
-        raise BenchError("a C compiler (cc) is needed for the load generator")
-    target = directory / "load"
-    plain = [compiler, "-O2", "-o", str(target), str(SOURCE)]
-    with_tls = [*plain, "-DWITH_TLS", "-lssl", "-lcrypto"]
-    if subprocess.run(with_tls, capture_output=True, check=False).returncode:
-        subprocess.run(plain, check=True)
-    return target
+        raise BenchError("a C compiler (cc) is needed for the load generators")
+    path = Path(__file__).with_name(source)
+    command = [compiler, "-O2", "-o", str(target), str(path), *options]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        raise BenchError(f"{' '.join(command)} fails")
 
 
 def bring(program: Path, port: int, load: Load) -> Brought:
@@ -79,16 +128,29 @@ def bring(program: Path, port: int, load: Load) -> Brought:
         BenchError: If the server said something unexpected.
     """
     words = [load.sessions, load.messages, load.octets, load.each, load.domains, load.flags]
-    command = [program, "bring", "127.0.0.1", port, *words, load.user, load.password]
-    ran = subprocess.run(
-        [str(word) for word in command],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=RUN_SECONDS_MAX,
-    )
+    return _run([program, "bring", "127.0.0.1", port, *words, load.user, load.password])
+
+
+def fetch(program: Path, port: int, load: Fetching) -> Brought:
+    """Sign in by POP3 and fetch; counted are messages, or sign-ins if none is fetched.
+
+    Raises:
+        BenchError: If the server said something unexpected.
+    """
+    words = [load.sessions, load.sign_ins, load.each, load.password]
+    return _run([program, "127.0.0.1", port, *words])
+
+
+def _run(words: Sequence[object]) -> Brought:
+    command = [str(word) for word in words]
+    try:
+        ran = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=RUN_SECONDS_MAX
+        )
+    except subprocess.TimeoutExpired:
+        raise BenchError(f"{' '.join(command[1:])}: not done in {RUN_SECONDS_MAX} s") from None
     if ran.returncode:
-        raise BenchError(f"{' '.join(map(str, words))}: {ran.stderr.strip()}")
+        raise BenchError(f"{' '.join(command[1:])}: {ran.stderr.strip()}")
     return Brought(**json.loads(ran.stdout))
 
 

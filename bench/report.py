@@ -1,38 +1,91 @@
-"""Figures as a table and as a plot."""
+"""Figures as a table and what became of the goals."""
 
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from bench.workloads import Figure, Workload
+from bench.figures import Figure
+from bench.workloads import Workload
 
-BAR, GAP, LEFT, WIDTH = 14, 22, 330, 420
-GREEN: Final = "#1f6f54"
+OURS = "Posthouse"
+
+
+class Outcome(Struct, frozen=True):
+    """What became of one goal.
+
+    Attributes:
+        what: Of the workload, such as "CPU".
+        value: Measured.
+        goal: Wanted.
+        least: The goal is the least, not the most.
+        unit: Of both, after a blank; "" for ratios.
+    """
+
+    what: str
+    value: float
+    goal: float
+    least: bool
+    unit: str = ""
+
+    @property
+    def reached(self) -> bool:
+        """Whether it was."""
+        return self.value >= self.goal if self.least else self.value <= self.goal
 
 
 class Row(Struct, frozen=True):
-    """One workload, the median of all rounds of both servers."""
+    """One workload, the medians of all rounds of both servers."""
 
     workload: Workload
+    peer_name: str
     peer: Figure
     ours: Figure
     rounds: int
 
     @property
     def ratio(self) -> float:
-        """How many times the peer's rate ours is."""
-        return self.ours.rate / self.peer.rate if self.peer.rate else 0
+        """How many times better than the peer's our rate is."""
+        better, worse = self.ours.rate, self.peer.rate
+        if self.workload.less:
+            better, worse = worse, better
+        return better / worse if worse else 0
+
+    def ratio_of(self, field: str) -> float:
+        """Our figure as a multiple of the peer's; 0 if there is none."""
+        peer: float = getattr(self.peer, field)
+        ours: float = getattr(self.ours, field)
+        return ours / peer if peer else 0
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """What became of all goals of the workload."""
+        goals, ours = self.workload.goals, self.ours
+        rate = Outcome(self.workload.unit, ours.rate, goals.rate, least=False, unit=" s")
+        memory_kib = Outcome("memory", ours.memory_kib, goals.memory_kib, least=False, unit=" KiB")
+        every = [
+            Outcome("rate", self.ratio, goals.ratio, least=True),
+            Outcome("relayed", self.ratio_of("relayed"), goals.relayed, least=True),
+            Outcome("p99", self.ratio_of("p99_ms"), goals.p99, least=False),
+            Outcome("CPU", self.ratio_of("cpu_us"), goals.cpu, least=False),
+            replace(rate, what="time"),
+            memory_kib,
+        ]
+        return [outcome for outcome in every if outcome.goal]
 
 
 def row_of(workload: Workload, measured: Mapping[str, Sequence[Figure]]) -> Row:
-    """Return the medians."""
-    peer, ours = (_median(measured[name]) for name in ("Postfix", "Posthouse"))
-    return Row(workload, peer, ours, min(map(len, measured.values())))
+    """Return the medians; one of the servers is ours, the other the peer."""
+    peer_name = next(name for name in measured if name != OURS)
+    peer, ours = _median(measured[peer_name]), _median(measured[OURS])
+    if workload.queued:
+        more = max(ours.memory_kib - peer.memory_kib, 0) / workload.queued
+        peer, ours = replace(peer, memory_kib=0), replace(ours, memory_kib=more)
+    return Row(workload, peer_name, peer, ours, min(map(len, measured.values())))
 
 
 def _median(figures: Sequence[Figure]) -> Figure:
@@ -41,72 +94,62 @@ def _median(figures: Sequence[Figure]) -> Figure:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Return a Markdown table: ours / Postfix."""
+    """Return a Markdown table: ours / the peer's, and the goals that were not reached."""
     lines = [
-        "| Workload | Posthouse | Postfix | ratio (goal) | relayed | p50 ms | p99 ms | CPU | KiB |",
+        "| Workload | Posthouse | beside | ratio (goal) | relayed | p50 ms | p99 ms | CPU | KiB |",
         "|---|---|---|---|---|---|---|---|---|",
+        *map(_line, rows),
     ]
-    return "\n".join(lines + [_line(row) for row in rows]) + "\n"
+    outcomes = [(row, outcome) for row in rows for outcome in row.outcomes]
+    missed = [f"* {_told(row, it)}" for row, it in outcomes if not it.reached]
+    said = f"{len(outcomes) - len(missed)} of {len(outcomes)} goals reached."
+    return "\n".join([*lines, "", f"{said} Not reached:" if missed else said, *missed]) + "\n"
+
+
+def _told(row: Row, it: Outcome) -> str:
+    sides = "at least" if it.least else "at most"
+    return (
+        f"{row.workload.name}: {it.what} {number(it.value)}{it.unit},"
+        f" wanted {sides} {number(it.goal)}{it.unit}"
+    )
 
 
 def _line(row: Row) -> str:
-    ours, peer = row.ours, row.peer
+    ours, peer, workload = row.ours, row.peer, row.workload
+    goal = f" ({workload.goals.ratio:g})" if workload.goals.ratio else ""
+    relayed = f"{row.ratio_of('relayed'):.2f}" if peer.relayed else ""
+    memory = _both(ours.memory_kib, peer.memory_kib) or ("0" if workload.queued else "")
+    cells = [
+        workload.name,
+        f"{number(ours.rate)} {workload.unit}",
+        f"{number(peer.rate)} {row.peer_name}",
+        f"**{row.ratio:.2f}**{goal}",
+        relayed,
+        _both(ours.p50_ms, peer.p50_ms),
+        _both(ours.p99_ms, peer.p99_ms),
+        _both(ours.cpu_us, peer.cpu_us),
+        f"{memory} {workload.memory}".strip(),
+    ]
+    return f"| {' | '.join(cells)} |"
 
-    def pair(field: str, digits: int) -> str:
-        ours_, peer_ = getattr(ours, field), getattr(peer, field)
-        return f"{ours_:,.{digits}f} / {peer_:,.{digits}f}" if ours_ or peer_ else ""
 
-    goal = f" ({row.workload.goal:g})" if row.workload.goal else ""
-    relayed = f"{ours.relayed / peer.relayed:.2f}" if peer.relayed else ""
-    return (
-        f"| {row.workload.name} | {ours.rate:,.0f} {row.workload.unit} | {peer.rate:,.0f}"
-        f" | **{row.ratio:.2f}**{goal} | {relayed} | {pair('p50_ms', 1)} | {pair('p99_ms', 1)}"
-        f" | {pair('cpu_us', 0)} | {pair('memory_kib', 1)} |"
-    )
+def _both(ours: float, peer: float) -> str:
+    return " / ".join(number(it) for it in (ours, peer) if it) if ours else ""
+
+
+def number(value: float) -> str:
+    """Return a figure with no more digits than mean something."""
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return f"{value:,.{digits if abs(value) >= 1 else 3}f}"
 
 
 def machine() -> str:
     """Say on what was measured."""
     text = Path("/proc/cpuinfo").read_text()
     models = [line.split(":")[1].strip() for line in text.splitlines() if "model name" in line]
-    loads = Path("/proc/loadavg").read_text().split()[0]
+    loads = " ".join(Path("/proc/loadavg").read_text().split()[:3])
     return (
-        f"{datetime.now(UTC):%Y-%m-%d}, {len(models)} x {models[0] if models else '?'},"
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {len(models)} x {models[0] if models else '?'},"
         f" {platform.system()} {platform.release()}, Python {platform.python_version()};"
-        f" load average at the end {loads}"
+        f" load averages at the end {loads}"
     )
-
-
-def plot(rows: Sequence[Row]) -> str:
-    """Return an SVG: for each workload our rate as a multiple of the peer's."""
-    rows = [row for row in rows if row.workload.unit != "sessions/s"]
-    most = max(*(row.ratio for row in rows), *(row.workload.goal for row in rows), 1.0)
-    height = len(rows) * (BAR + GAP) + 50
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 60} {height}">',
-        "<style>text { font: 12px sans-serif }</style>",
-        f'<text x="{LEFT}" y="16">rate / that of Postfix (line: Postfix; tick: goal)</text>',
-    ]
-    for number, row in enumerate(rows):
-        parts += _bar(row, 30 + number * (BAR + GAP), WIDTH / most)
-    one = LEFT + WIDTH / most
-    parts.append(
-        f'<line x1="{one:.1f}" x2="{one:.1f}" y1="24" y2="{height - 20}" stroke="#9aa5b1"/>'
-    )
-    return "\n".join([*parts, "</svg>\n"])
-
-
-def _bar(row: Row, top: int, scale: float) -> list[str]:
-    middle, end = top + BAR - 3, LEFT + row.ratio * scale
-    parts = [
-        f'<text x="{LEFT - 8}" y="{middle}" text-anchor="end">{row.workload.name}</text>',
-        f'<rect x="{LEFT}" y="{top}" width="{end - LEFT:.1f}" height="{BAR}" fill="{GREEN}"/>',
-        f'<text x="{end + 6:.1f}" y="{middle}">{row.ratio:.2f}</text>',
-    ]
-    if row.workload.goal:
-        goal = LEFT + row.workload.goal * scale
-        parts.append(
-            f'<line x1="{goal:.1f}" x2="{goal:.1f}" y1="{top - 4}" y2="{top + BAR + 4}"'
-            ' stroke="#c0392b" stroke-width="2"/>'
-        )
-    return parts

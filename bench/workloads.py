@@ -1,51 +1,52 @@
-"""What is measured: each workload takes a running server and gives one figure."""
+"""What is measured: the rows of the table, with the goals of issue 7."""
 
-import subprocess
-import time
 from collections.abc import Callable
-from contextlib import ExitStack
-from pathlib import Path
+from functools import partial
+from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from bench.programs import BenchError, Load, Sink, bring, idle
+from bench import stages
+from bench.figures import Figure
+from bench.measuring import (
+    Place,
+    measure_fetching,
+    measure_idle,
+    measure_large,
+    measure_mail,
+    measure_relay,
+    measure_start,
+)
+from bench.programs import Fetching, Load
 from bench.servers import PASSWORD, USER, Running
-from bench.usage import usage_of
+from bench.stages import MESSAGES_EACH, USERS, Stage
 
-OCTETS_LARGE = 25 * 1024 * 1024
+Measure = Callable[[Running, Place], Figure]
 
-
-class Place(Struct, frozen=True):
-    """Where measurements happen.
-
-    Attributes:
-        program: The load generator.
-        sink: Next hop of all servers.
-    """
-
-    program: Path
-    sink: Sink
+SCALE_QUICK: Final = 0.4
+DEEP, DEEP_QUICK = 1_000_000, 50_000
+RESTART, RESTART_QUICK = 100_000, 50_000
+MAIL: Final = "mails/s"
 
 
-class Figure(Struct, frozen=True):
-    """One measurement of one server.
+class Goals(Struct, frozen=True):
+    """What we want (issue 7); 0 is no goal.
 
     Attributes:
-        rate: Of the workload's unit; more is better.
-        relayed: Messages a second until the last one was at the sink; 0 if none goes there.
-        p50_ms: Time of one transaction, median.
-        p99_ms: The same, one of a hundred is slower.
-        cpu_us: CPU time of the server for a message.
-        memory_kib: What the workload says of memory.
+        ratio: Of the rate to the peer's, at least.
+        relayed: Of the rate of what is relayed, at least.
+        p99: Of p99 to the peer's, at most.
+        cpu: Of CPU time to the peer's, at most.
+        memory_kib: Ours, at most.
+        rate: Ours, at most, where less is better.
     """
 
-    rate: float
+    ratio: float = 0
     relayed: float = 0
-    p50_ms: float = 0
-    p99_ms: float = 0
-    cpu_us: float = 0
+    p99: float = 0
+    cpu: float = 0
     memory_kib: float = 0
+    rate: float = 0
 
 
 class Workload(Struct, frozen=True):
@@ -54,96 +55,187 @@ class Workload(Struct, frozen=True):
     Attributes:
         name: In it.
         unit: Of `Figure.rate`.
+        stage: Which servers.
         measure: Takes the figure.
-        goal: Ratio to the peer that we want (issue 7).
+        goals: What we want.
         quick: Part of the quick run.
+        memory: What `Figure.memory_kib` is for.
+        less: A lower rate is better.
+        queued: Memory is what a server has more than its peer, for each of so many.
     """
 
     name: str
     unit: str
-    measure: Callable[[Running, Place], Figure]
-    goal: float = 0
+    stage: Stage
+    measure: Measure
+    goals: Goals = Goals()
     quick: bool = False
+    memory: str = ""
+    less: bool = False
+    queued: int = 0
 
 
-def workloads(scale: float) -> list[Workload]:
-    """Return all of them; `scale` multiplies the number of messages."""
+def workloads(*, quick: bool, python: str = "") -> list[Workload]:
+    """Return all of them, or those of the quick run, which bring less."""
+    scale = SCALE_QUICK if quick else 1
+    rows = [
+        *_idle(),
+        *_accept(scale),
+        *_others(scale),
+        *_queues(scale, quick=quick),
+        *_fetching(scale),
+        *_networks(scale),
+        *_slow_disk(scale),
+    ]
+    if python:
+        stage = Stage("aiosmtpd", stages.beside_aiosmtpd)
+        measure = _mail(Load(int(2000 * scale), 50), relayed=False)
+        rows.append(Workload("accept 4 KiB, 50 sessions, kept only", MAIL, stage, measure))
+    return [row for row in rows if row.quick or not quick]
 
-    def accept(count: int, sessions: int, **more: int) -> Callable[[Running, Place], Figure]:
-        load = replace(Load(max(int(count * scale), sessions), sessions), **more)
-        return lambda server, place: measure_mail(server, place, load)
 
-    def at(port: str, flags: str, count: int, **more: int) -> Callable[[Running, Place], Figure]:
-        load = Load(int(count * scale), 50, flags=flags, user=USER, password=PASSWORD)
-        load = replace(load, **more)
-        relayed = "r" not in flags
-        return lambda server, place: measure_mail(server, place, load, port, relayed=relayed)
+def _mail(load: Load, port: str = "smtp", *, relayed: bool = True) -> Measure:
+    return lambda server, place: measure_mail(server, place, load, port, relayed=relayed)
 
-    mail = "mails/s"
+
+def _relay(load: Load) -> Measure:
+    return lambda server, place: measure_relay(server, place, load)
+
+
+def _idle() -> list[Workload]:
+    stage = Stage("idle", stages.beside_postfix, again=True)  # nothing to use again for a second
+    rows = []
+    for sessions, quick in ((1000, True), (5000, False)):
+        rows.append(
+            Workload(
+                f"{sessions:,} idle sessions",
+                "sessions/s",
+                stage,
+                partial(measure_idle, sessions=sessions),
+                Goals(memory_kib=4),
+                quick=quick,
+                memory="a session",
+            )
+        )
+    return rows
+
+
+def _accept(scale: float) -> list[Workload]:
+    stage = Stage("mail", stages.beside_postfix)
+
+    def accept(count: int, sessions: int, octets: int = 4096, each: int = 1_000_000) -> Measure:
+        return _mail(Load(max(int(count * scale), sessions), sessions, octets=octets, each=each))
+
+    def row(name: str, measure: Measure, goals: Goals, *, quick: bool = True) -> Workload:
+        return Workload(f"accept {name}", MAIL, stage, measure, goals, quick=quick)
+
     return [
-        # First, while nothing that an earlier workload left can be used again.
-        Workload("1,000 idle sessions", "sessions/s", measure_idle),
-        Workload("accept 4 KiB, 1 session", mail, accept(1000, 1), 1.8, quick=True),
-        Workload("accept 4 KiB, 10 sessions", mail, accept(3000, 10), 2.5, quick=True),
-        Workload("accept 4 KiB, 50 sessions", mail, accept(5000, 50), 5, quick=True),
-        Workload("accept 4 KiB, 200 sessions", mail, accept(5000, 200), 7, quick=True),
-        Workload("accept 4 KiB, 50 sessions, one mail each", mail, accept(3000, 50, each=1), 3.5),
-        Workload("accept 40 KiB, 50 sessions", mail, accept(2000, 50, octets=40960), 2),
-        Workload("accept 4 KiB, 50 sessions, 1,000 domains", mail, accept(3000, 50, domains=1000)),
-        Workload("refuse, 50 sessions", "refusals/s", at("closed", "r", 10000, each=50), 1.5),
-        Workload("submission with AUTH, 10 each", mail, at("submissions", "t", 2000, each=10), 1.5),
-        Workload("25 MiB x 10, 2 sessions", "MB/s", measure_large, 0.8),
-    ]  # fmt: skip
+        row("4 KiB, 1 session", accept(1000, 1), Goals(1.8)),
+        row("4 KiB, 10 sessions", accept(3000, 10), Goals(2.5)),
+        row("4 KiB, 50 sessions", accept(5000, 50), Goals(5, p99=0.5)),
+        row("4 KiB, 200 sessions", accept(5000, 200), Goals(7)),
+        row("4 KiB, 50 sessions, one mail each", accept(3000, 50, each=1), Goals(3.5), quick=False),
+        row("40 KiB, 50 sessions", accept(2000, 50, octets=40960), Goals(2), quick=False),
+    ]
 
 
-def measure_mail(
-    server: Running, place: Place, load: Load, port: str = "smtp", *, relayed: bool = True
-) -> Figure:
-    """Bring mail and wait until all of it is at the sink."""
-    if port not in server.ports:
-        raise BenchError(f"{server.name} has no {port} here")
-    before, there = usage_of(server.process), place.sink.count
-    began = time.monotonic()
-    brought = bring(place.program, server.ports[port], load)
-    if brought.failures:
-        raise BenchError(f"{server.name}: {brought.failures} of {load} failed")
-    if relayed and not place.sink.wait_for(there + load.messages):
-        raise BenchError(f"{server.name}: {place.sink.count - there} of {load} arrived")
-    after = usage_of(server.process)
-    return Figure(
-        rate=brought.messages / brought.seconds,
-        relayed=load.messages / (place.sink.last - began) if relayed else 0,
-        p50_ms=brought.p50_us / 1000,
-        p99_ms=brought.p99_us / 1000,
-        cpu_us=(after.cpu_seconds - before.cpu_seconds) / load.messages * 1e6,
-        memory_kib=after.memory_octets / 1024,
-    )
+def _others(scale: float) -> list[Workload]:
+    stage = Stage("mail", stages.beside_postfix)  # those of accept go on
+    relay = Goals(6, cpu=0.15)
+    one, many = Load(int(5000 * scale), 50), Load(int(5000 * scale), 50, domains=1000)
+    refused = Load(int(10_000 * scale), 50, each=50, flags="r")
+    submitted = Load(int(2000 * scale), 50, each=10, flags="t", user=USER, password=PASSWORD)
+    return [
+        Workload("relay 4 KiB, 1 domain", MAIL, stage, _relay(one), relay, quick=True),
+        Workload("relay 4 KiB, 1,000 domains", MAIL, stage, _relay(many), relay, quick=True),
+        Workload(
+            "refuse, 50 sessions",
+            "refusals/s",
+            stage,
+            _mail(refused, "closed", relayed=False),
+            Goals(1.5),
+            quick=True,
+        ),
+        Workload(
+            "submission with TLS and AUTH, 10 each",
+            MAIL,
+            stage,
+            _mail(submitted, "submissions"),
+            Goals(1.5),
+        ),
+        Workload(
+            "25 MiB x 10, all at once",
+            "MB/s",
+            Stage("large", stages.beside_postfix, again=True),
+            measure_large,
+            Goals(0.8, memory_kib=2048),
+            memory="a message",
+        ),
+    ]
 
 
-def measure_large(server: Running, place: Place) -> Figure:
-    """Bring ten messages of 25 MiB, two at a time; memory is the growth meanwhile."""
-    load = Load(10, 2, octets=OCTETS_LARGE - 1024)
-    before = usage_of(server.process).memory_octets
-    figure = measure_mail(server, place, load)
-    return Figure(
-        rate=figure.rate * OCTETS_LARGE / 1e6,
-        relayed=figure.relayed * OCTETS_LARGE / 1e6,
-        cpu_us=figure.cpu_us,
-        memory_kib=figure.memory_kib - before / 1024,
-    )
+def _queues(scale: float, *, quick: bool) -> list[Workload]:
+    deep = DEEP_QUICK if quick else DEEP
+    waiting = RESTART_QUICK if quick else RESTART
+    return [
+        Workload(
+            f"start with {waiting:,} queued",
+            "s",
+            Stage("start", partial(stages.deep_queue, queued=waiting), again=True),
+            measure_start,
+            Goals(rate=2),
+            quick=True,
+            less=True,
+        ),
+        Workload(
+            f"accept and relay, {deep:,} queued",
+            MAIL,
+            Stage("depth", partial(stages.deep_queue, queued=deep)),
+            _mail(Load(int(5000 * scale), 50)),
+            Goals(0.85, relayed=0.85, memory_kib=200 / 1024),
+            quick=True,
+            memory="queued each",
+            queued=deep,
+        ),
+    ]
 
 
-def measure_idle(server: Running, place: Place, sessions: int = 1000) -> Figure:
-    """Open idle sessions; memory is the growth for one of them."""
-    before = usage_of(server.process).memory_octets
-    if server.name == "Postfix":
-        sessions = 200  # a process for each: more than its limit cannot be had
-    began = time.monotonic()
-    with ExitStack() as opened:
-        try:
-            opened.enter_context(idle(place.program, server.ports["smtp"], sessions))
-        except subprocess.SubprocessError as error:
-            raise BenchError(str(error)) from None
-        seconds = time.monotonic() - began
-        after = usage_of(server.process).memory_octets
-    return Figure(rate=sessions / seconds, memory_kib=(after - before) / 1024 / sessions)
+def _fetching(scale: float) -> list[Workload]:
+    stage = Stage("pop3", stages.beside_dovecot)
+
+    def fetching(count: int, each: int) -> Measure:
+        load = Fetching(int(count * scale), USERS, each, PASSWORD)
+        return lambda server, place: measure_fetching(server, place, load)
+
+    sign_in, retrieve = fetching(2000, 0), fetching(100, MESSAGES_EACH)
+    name = f"POP3, {USERS} sessions"
+    return [
+        Workload(f"{name}, sign-in", "sign-ins/s", stage, sign_in, Goals(0.8), quick=True),
+        Workload(f"{name}, RETR 4 KiB", "RETR/s", stage, retrieve, Goals(0.6), quick=True),
+    ]
+
+
+def _networks(scale: float) -> list[Workload]:
+    stage = Stage("networks", stages.many_networks)
+    more = f"{stages.NETWORKS:,} networks, 50 sessions"
+    accepted, refused = Load(int(3000 * scale), 50), Load(int(5000 * scale), 50, flags="r")
+    return [
+        Workload(f"accept 4 KiB, {more}", MAIL, stage, _mail(accepted)),
+        Workload(f"refuse, {more}", "refusals/s", stage, _mail(refused, "closed", relayed=False)),
+    ]
+
+
+def _slow_disk(scale: float) -> list[Workload]:
+    stage = Stage("slow", stages.slow_disk)
+    few, many = Load(int(1500 * scale), 10), Load(int(3000 * scale), 50)
+    return [
+        Workload("accept 4 KiB, slow disk, 10 sessions", MAIL, stage, _mail(few), Goals(1)),
+        Workload(
+            "accept 4 KiB, slow disk, 50 sessions",
+            MAIL,
+            stage,
+            _mail(many),
+            Goals(2.5),
+            quick=True,
+        ),
+    ]
