@@ -92,7 +92,7 @@ def test_what_waits_is_listed_with_its_last_reply(server: Server) -> None:
 def test_a_message_is_shown_with_its_journey(server: Server) -> None:
     one = waiting(server, "shown")
     shown = command("queue", "show", one, "--content").out
-    for words in (one, "carol@adatum.com: waiting, 1 attempts", "not now", "Subject: shown"):
+    for words in (one, "carol@adatum.com: waiting, 1 attempt,", "not now", "Subject: shown"):
         assert words in shown
     as_json = command("--json", "queue", "show", one).json
     assert as_json["message"]["id"] == one

@@ -115,7 +115,7 @@ def test_the_whole_way_is_found_by_id_address_and_message_id(server: Server) -> 
         "recipient <dora@woodgrove.com>",
         "posthouse explain",
         "<dora@woodgrove.com>: to be tried again (127.0.0.1 [127.0.0.1], not encrypted: 451 4.3.0",
-        "1 attempts, next try",
+        "1 attempt, next try",
     ):
         assert words in by_id
     assert command("journey", "<whole-way@proseware.com>").out == by_id

@@ -72,7 +72,7 @@ def test_a_restart_keeps_everything(
                     assert talk.mail(ANN.name, FOREIGN, content=content).code == 250
             queued = server.ask(QueueList())
             assert len(queued) == 2
-            server.ask(QueueHold(queued[1]["id"], "ticket 12"))
+            server.ask(QueueHold(id=queued[1]["id"], because="ticket 12"))
             refused = from_place(server, BOB.name, ELSEWHERE)
             case = refused.text.partition("] case ")[2].split()[0]
             assert refused.code == 550

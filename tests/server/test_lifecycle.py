@@ -151,10 +151,10 @@ def test_held_mail_is_listed_shown_and_released(tmp_path: Path) -> None:
         shown = ask(server.storage, requests.QueueShow(held["id"], octets=10_000))
         assert "GTUBE" in shown["content"]
         server.wait_for_event("delivered")  # the notice to its sender
-        assert ask(server.storage, requests.QueueRelease(held["id"])) is True
+        assert ask(server.storage, requests.QueueRelease(id=held["id"])) is True
         server.wait_until(lambda: ask(server.storage, requests.QueueList()) == [])
         with pytest.raises(AskError, match="there is no message"):
-            ask(server.storage, requests.QueueRelease(held["id"]))
+            ask(server.storage, requests.QueueRelease(id=held["id"]))
 
 
 def test_status_tells_how_it_is_and_who_asked_to_stop_is_in_the_log(tmp_path: Path) -> None:

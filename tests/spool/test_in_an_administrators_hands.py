@@ -3,8 +3,9 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
-from posthouse.spool import reading
+from posthouse.spool import bulk, directions, reading
 from posthouse.spool.identifiers import number_of
 from posthouse.spool.records import Again, Filters, Postponed, Settled
 from posthouse.spool.spool import Spool
@@ -165,7 +166,7 @@ def test_a_message_can_be_moved_to_another_way(spool: Spool) -> None:
     assert spool.move(one, "smtp://other.example:25") is True
     (work,) = take(spool)["example.net"]
     assert (work.id, work.via) == (one, "smtp://other.example:25")
-    assert spool.move_all("example.net", "mx") == 2
+    assert spool.change_all(Filters(destination="example.net"), bulk.moving("mx")) == 2
     message = spool.message(two)
     assert message is not None
     assert message.via == "mx"
@@ -214,6 +215,116 @@ def test_what_waits_for_a_dead_destination_is_put_off_at_once(spool: Spool, cloc
     clock.at = until
     assert spool.postpone(later) == 2, "those who were told already"
     assert {work.id for work in spool.take_due(until, 20)} == {young, old}
+
+
+def test_what_has_a_deadline_of_its_own_stays_due_before_it(spool: Spool, clock: Clock) -> None:
+    mine, plain = (
+        replace(envelope("a@example.net"), deliver_by=NOON + HOUR),
+        envelope("b@example.net"),
+    )
+    hasty, patient = accept(spool, mine), accept(spool, plain)
+    later = replace(mine, deliver_by=NOON + 3 * HOUR)
+    relaxed = accept(spool, later)
+    take(spool)
+    for it in (hasty, patient, relaxed):
+        spool.settle(it, {0: Again(NOON, "451")})
+    put_off = Postponed("example.net", NOON + 2 * HOUR, 4 * HOUR, 120 * HOUR)
+    assert spool.postpone(put_off) == 2
+    assert [work.id for work in spool.take_due(NOON, 20)] == [hasty]
+
+
+def test_many_messages_are_changed_at_once_by_what_they_have_in_common(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "SLICE", 3)
+    many = [accept(spool, envelope("a@example.net", "b@example.net")) for _ in range(7)]
+    other = accept(spool, envelope("a@example.org", sender="<eve@example.com>"))
+    here = Filters(destination="example.net")
+    assert spool.change_all(here, bulk.holding("ticket 7")) == 7
+    assert ids(spool, held=True) == many
+    assert spool.change_all(Filters(held=True, reason="ticket"), bulk.releasing) == 7
+    assert ids(spool, held=True) == []
+    assert spool.change_all(Filters(sender="eve@"), bulk.bouncing("no")) == 1
+    (work,) = take(spool)["example.org"]
+    assert (work.id, work.bounce) == (other, "no")
+    assert spool.change_all(here, bulk.dropping("rubbish")) == 7
+    assert ids(spool) == [other]
+    assert "rubbish" in spool.journey(many[0])[-1].text
+    assert spool.change_all(here, bulk.retrying) == 0
+
+
+def test_all_that_waits_is_hurried_in_slices(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directions, "RETRIED_AT_ONCE", 2)
+    for place in ("net", "org", "net", "net", "net", "org"):
+        accept(spool, envelope(f"a@example.{place}"))
+    for works in take(spool, limit=100).values():
+        for work in works:
+            spool.settle(work.id, {0: Again(NOON + HOUR, "451")})
+    spool.flush()
+    assert take(spool) == {}
+    assert spool.retry_all("example.net") == 4
+    assert {name: len(works) for name, works in take(spool, limit=100).items()} == {
+        "example.net": 4
+    }
+    assert spool.retry_all() == 6
+    assert set(take(spool, limit=100)) == {"example.org"}
+
+
+def test_what_matches_is_counted_by_destination(spool: Spool) -> None:
+    one = accept(spool, envelope("a@example.net", "b@example.org", at=NOON - HOUR))
+    two = accept(spool, envelope("c@example.net", account="ann@example.com"))
+    accept(spool, envelope("d@example.net", sender="<eve@example.com>"), hold="spam")
+    spool.settle(one, {0: Again(NOON + HOUR, "451 busy"), 1: Again(NOON + HOUR, "450 later")})
+    spool.settle(two, {0: Again(NOON + 2 * HOUR, "421 too many")})
+    spool.flush()
+    whole = spool.summary(Filters(recipient="@"))
+    assert (whole.messages, whole.held, whole.octets) == (3, 1, 21)
+    assert [(it.destination, it.waiting, it.held) for it in whole.destinations] == [
+        ("example.net", 2, 1),
+        ("example.org", 1, 0),
+    ]
+    here = spool.summary(Filters(destination="example.org"))
+    assert (here.messages, [it.destination for it in here.destinations]) == (1, ["example.org"])
+    (busy,) = spool.summary(Filters(destination="example.net", reason="BUSY")).destinations
+    assert (busy.waiting, busy.oldest, busy.last_reply) == (1, NOON - HOUR, "451 busy")
+    assert spool.summary(Filters(account="Ann@example.com")).messages == 1
+    assert spool.summary(Filters(sender="eve@", held=True)).held == 1
+    assert spool.summary(Filters(accepted_before=NOON - 2 * HOUR)).destinations == ()
+
+
+def test_what_is_returned_by_hand_does_not_wait_for_a_paused_destination(spool: Spool) -> None:
+    returned, stays, elsewhere = (
+        accept(spool, envelope("a@example.net", "b@example.org")),
+        accept(spool, envelope("c@example.net")),
+        accept(spool, envelope("d@full.example")),
+    )
+    spool.pause("example.net", "they move house")
+    spool.bounce(returned, "nobody is there")
+    spool.bounce(elsewhere, "nobody is there")
+    shut = {"example.net", "full.example"}
+    works = spool.take_due(NOON, 10, shut)
+    assert [(it.id, it.destination) for it in works] == [
+        (returned, "example.net"),
+        (returned, "example.org"),
+    ], "what is full is not offered"
+    assert spool.take_due(NOON, 10, shut) == []
+    spool.give_back(works[0])
+    assert spool.take_due(NOON, 10, shut) == [], "its lane is full: not at once again"
+    spool.settle(returned, {1: Settled("bounced")})
+    assert spool.message(stays) is not None
+
+
+def test_a_return_is_offered_again_when_another_was_settled(spool: Spool) -> None:
+    one, two = accept(spool, envelope("a@example.net")), accept(spool, envelope("b@example.net"))
+    spool.pause("example.net", "")
+    spool.bounce(one, "no")
+    spool.bounce(two, "no")
+    first, second = spool.take_due(NOON, 10, {"example.net"})
+    spool.give_back(second)
+    spool.settle(first.id, {0: Settled("bounced")})
+    spool.flush()
+    (again,) = spool.take_due(NOON, 10, {"example.net"})
+    assert again.id == second.id
 
 
 def test_one_message_is_found_by_its_number_however_many_are_due(spool: Spool) -> None:

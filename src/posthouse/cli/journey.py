@@ -7,9 +7,9 @@ import msgspec
 
 from posthouse.cli.installation import current_options, now, open_installation
 from posthouse.cli.main import shared_options
-from posthouse.cli.output import document, say
+from posthouse.cli.output import document, plural, say
 from posthouse.cli.running import ask_server
-from posthouse.cli.spans_of_time import ago, parse_end
+from posthouse.cli.spans_of_time import moment, next_try
 from posthouse.policy.reasons import WORDINGS
 from posthouse.server.requests import Journey
 from posthouse.telemetry.case import Case
@@ -43,7 +43,7 @@ def _print(way: dict[str, Any]) -> None:
     if cases:
         _print_acceptance(cases)
     for event in way["journey"]:
-        say(f"  {event['at'][:19].replace('T', ' ')}  {event['text']}")
+        say(f"  {moment(event['at'])}  {event['text']}")
     _print_now(way)
 
 
@@ -74,5 +74,5 @@ def _print_now(way: dict[str, Any]) -> None:
     for state in message["recipients"]:
         mailbox = message["envelope"]["recipients"][state["index"]]["mailbox"]
         where = f"<{mailbox['local_part']}@{mailbox['domain']}>: {state['state']}"
-        due = f", next try {ago(parse_end(state['due']), now())}" if state.get("due") else ""
-        say(f"  now: {where}, {state['attempts']} attempts{due}")
+        due = f", next try {next_try(state['due'], now())}" if state.get("due") else ""
+        say(f"  now: {where}, {plural(state['attempts'], 'attempt')}{due}")

@@ -77,6 +77,11 @@ def headline(verdict: str, rest: str) -> None:
     click.echo(f"{styled(verdict)}{GAP}{escaped(rest)}")
 
 
+def plural(number: int, thing: str) -> str:
+    """Return a number with its noun: ``1 message``, ``2 messages``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under their headings, aligned; the last column may be of any width."""
     cells = [tuple(escaped(str(cell)) for cell in row) for row in rows]

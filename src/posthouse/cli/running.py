@@ -9,14 +9,14 @@ from posthouse.server.asking import AskError, ask, stream
 from posthouse.server.requests import AnyRequest
 
 
-def ask_server(installation: Installation, request: AnyRequest) -> Any:  # noqa: ANN401 - JSON
-    """Return the server's answer.
+def ask_server(installation: Installation, request: AnyRequest, *, patient: bool = False) -> Any:  # noqa: ANN401 - JSON
+    """Return the server's answer; `patient` waits for it without an end.
 
     Raises:
         Failure: If no server runs, it may not be asked, or it says no.
     """
     try:
-        return ask(installation.directory, request)
+        return ask(installation.directory, request, patient=patient)
     except AskError as problem:
         raise Failure(str(problem), Exit(problem.exit_code)) from None
 

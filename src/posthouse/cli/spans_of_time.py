@@ -59,6 +59,17 @@ def ago(then: datetime, now: datetime) -> str:
     return f"{span} ago" if seconds >= 0 else f"in {span}"
 
 
+def next_try(due: str, now: datetime) -> str:
+    """Return when mail is tried next: what is due already only waits for its turn."""
+    then = parse_end(due)
+    return "now" if then <= now else ago(then, now)
+
+
+def moment(text: str) -> str:
+    """Return a moment as people read it, to the second."""
+    return text[:19].replace("T", " ")
+
+
 def brief(seconds: float) -> str:
     """Return a span in one unit."""
     if seconds < 60:

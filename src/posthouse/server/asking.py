@@ -27,13 +27,18 @@ class AskError(Exception):
         self.exit_code = exit_code
 
 
-def ask(directory: Path, request: AnyRequest) -> Any:  # noqa: ANN401 - JSON
+def ask(directory: Path, request: AnyRequest, *, patient: bool = False) -> Any:  # noqa: ANN401 - JSON
     """Return what the server with this storage directory answers.
+
+    Args:
+        directory: The storage directory.
+        request: What is asked for.
+        patient: It may take as long as it takes: a change of many messages.
 
     Raises:
         AskError: If no server runs there (4), it may not be asked (6), or it says no.
     """
-    for answered in _lines(directory, request, WAIT_SECONDS):
+    for answered in _lines(directory, request, None if patient else WAIT_SECONDS):
         return answered.result
     raise AskError("the server closed the control socket without an answer", EXIT_UNAVAILABLE)
 

@@ -26,7 +26,15 @@ PATH_OCTETS_MAX: Final = 107  # sun_path of Linux, without its NUL
 
 Perform = Callable[[AnyRequest, str], Awaitable[Any]]
 READ_ONLY: Final = frozenset(
-    {"status", "queue-summary", "queue-list", "queue-show", "decisions-tail", "client-facts"}
+    {
+        "status",
+        "queue-summary",
+        "queue-list",
+        "queue-show",
+        "journey",
+        "decisions-tail",
+        "client-facts",
+    }
 )
 
 

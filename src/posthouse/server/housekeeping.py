@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from posthouse.spool.bulk import bouncing
 from posthouse.spool.records import Filters, StorageError
 from posthouse.spool.spool import Spool
 from posthouse.telemetry.events import BugMet, DiskFull, LogEvent, Noted, StoreFailed
@@ -86,6 +87,5 @@ class StorageWatch:
 
 def tidy_spool(spool: Spool, held_before: datetime) -> None:
     """Return held mail that nobody released to its senders, and forget old journeys. Blocks."""
-    for message in spool.list_messages(Filters(held=True, accepted_before=held_before)):
-        spool.bounce(message.id, HELD_TOO_LONG)
+    spool.change_all(Filters(held=True, accepted_before=held_before), bouncing(HELD_TOO_LONG))
     spool.prune(JOURNEYS_KEPT)

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final, TypeVar
 
@@ -9,21 +11,19 @@ import msgspec
 
 from posthouse import __version__
 from posthouse.accounts.store import StoreError
-from posthouse.delivery.routes import RouteError, parse_via
-from posthouse.mail.address import AddressError, parse_domain
 from posthouse.policy.networks import fold
 from posthouse.server import requests
 from posthouse.server.assembly import Server
 from posthouse.server.control import RefusedRequestError
 from posthouse.server.journeys import Journeys
+from posthouse.server.queue_changes import EXIT_NOT_FOUND, Queue, domain_of, not_found
 from posthouse.server.requests import AnyRequest
 from posthouse.server.troubles import EXIT_CONFIGURATION, StartError
-from posthouse.spool.records import Filters, StorageError
-from posthouse.telemetry.events import Dropped, Noted, Released
+from posthouse.spool.records import StorageError
+from posthouse.telemetry.events import Noted
 
+THREADS: Final = 4  # requests that are answered at the same time
 TAIL_SECONDS: Final = 0.3  # between looks at new decisions
-EXIT_NOT_FOUND: Final = 1
-EXIT_USAGE: Final = 2
 EXIT_TRY_AGAIN: Final = 5
 SHOWN_OCTETS_MAX: Final = 1_000_000
 T = TypeVar("T")
@@ -45,6 +45,9 @@ class Operations:
         self._reload = reload
         self._stop = stop
         self._journeys = Journeys(server.stores.spool, server.stores.cases)
+        self._queue = Queue(server.stores.spool, server.log)
+        # Not the loop's own threads: who looks long does not keep deliveries waiting.
+        self._threads = ThreadPoolExecutor(THREADS, "control")
 
     async def perform(self, request: AnyRequest, by: str) -> Any:  # noqa: ANN401 - JSON
         """Do what is asked.
@@ -60,7 +63,7 @@ class Operations:
     async def _perform(self, request: AnyRequest, by: str) -> Any:  # noqa: ANN401 - JSON
         match request:
             case requests.Status():
-                return await asyncio.to_thread(self._status)
+                return await self._in_thread(self._status)
             case requests.Reload():
                 return self._reload_now(by)
             case requests.Stop():
@@ -73,96 +76,47 @@ class Operations:
             case requests.ClientFacts():
                 return self._client_facts(request)
             case _:
-                return await asyncio.to_thread(self._on_queue, request, by)
+                return await self._in_thread(partial(self._on_queue, request, by))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _on_queue(self, request: AnyRequest, by: str) -> Any:  # noqa: ANN401 - JSON
         """Look at the queue, or change it; blocks until a change is committed."""
         match request:
             case requests.QueueSummary():
-                return msgspec.to_builtins(self._server.stores.spool.summary())
+                return self._queue.summary(request)
             case requests.QueueList():
-                return self._list(request)
+                return self._queue.list(request)
             case requests.QueueShow():
                 return self._show(request)
             case requests.Journey():
                 return self._journeys.about(request.what, max(1, min(request.limit, 200)))
-            case requests.QueueMove() | requests.QueuePause() | requests.QueueResume():
-                return self._redirect(request, by)
-            case _:
-                return self._change(request, by)
-
-    def _change(self, request: AnyRequest, by: str) -> bool | int:
-        spool = self._server.stores.spool
-        match request:
-            case requests.QueueRetry(id=""):
-                return spool.retry_all(request.destination)
-            case requests.QueueRetry():
-                return self._found(spool.retry(request.id), request.id, "that waits")
-            case requests.QueueHold():
-                return self._found(spool.hold(request.id, request.because), request.id)
-            case requests.QueueRelease():
-                self._found(spool.release(request.id), request.id, "that is held")
-                self._server.log(Released(request.id, by))
-            case requests.QueueBounce():
-                return self._found(spool.bounce(request.id, request.because), request.id)
-            case requests.QueueDrop():
-                why = f"{request.because or 'no reason given'} (by {by})"
-                self._found(spool.drop(request.id, why), request.id)
-                self._server.log(Dropped(request.id, by, request.because))
+            case requests.QueuePause() | requests.QueueResume():
+                return self._pause(request, by)
+            case _ if isinstance(request, requests.QueueChange):
+                return self._queue.change(request, by)
             case _:
                 raise RefusedRequestError("this version does not know that request", 2)
-        return True
 
-    def _redirect(
-        self, request: requests.QueueMove | requests.QueuePause | requests.QueueResume, by: str
-    ) -> bool | int:
-        """Change where mail goes, or whether it goes at all."""
-        spool = self._server.stores.spool
-        match request:
-            case requests.QueueMove():
-                via = _chosen_way(request.via)
-                if request.id:
-                    return self._found(spool.move(request.id, via), request.id)
-                return spool.move_all(_domain(request.destination), via)
-            case requests.QueuePause():
-                why = f"{request.because or 'no reason given'} (by {by})"
-                destination = _domain(request.destination)
-                spool.pause(destination, why)
-                self._server.log(Noted(f"mail for {destination} is paused: {why}"))
-            case requests.QueueResume():
-                destination = _domain(request.destination)
-                if not spool.resume(destination):
-                    raise RefusedRequestError(f"{destination} is not paused", EXIT_NOT_FOUND)
-                self._server.log(Noted(f"mail for {destination} goes on (by {by})"))
+    def _pause(self, request: requests.QueuePause | requests.QueueResume, by: str) -> bool:
+        """Change whether mail goes to a destination at all."""
+        spool, destination = self._server.stores.spool, domain_of(request.destination)
+        if isinstance(request, requests.QueuePause):
+            why = f"{request.because or 'no reason given'} (by {by})"
+            spool.pause(destination, why)
+            self._server.log(Noted(f"mail for {destination} is paused: {why}"))
+            return True
+        if not spool.resume(destination):
+            raise RefusedRequestError(f"{destination} is not paused", EXIT_NOT_FOUND)
+        self._server.log(Noted(f"mail for {destination} goes on (by {by})"))
         return True
-
-    def _found(self, found: bool, message_id: str, which: str = "") -> bool:  # noqa: FBT001 - what the spool said
-        if not found:
-            words = f" {which}" if which else ""
-            raise RefusedRequestError(
-                f"there is no message {message_id}{words} in the queue", EXIT_NOT_FOUND
-            )
-        return True
-
-    def _list(self, request: requests.QueueList) -> Any:  # noqa: ANN401 - JSON
-        filters = Filters(
-            destination=request.destination,
-            sender=request.sender,
-            recipient=request.recipient,
-            account=request.account,
-            accepted_before=request.accepted_before,
-            held=request.held,
-            reason=request.reason,
-        )
-        limit = max(1, min(request.limit, 10_000))
-        found = self._server.stores.spool.list_messages(filters, after=request.after, limit=limit)
-        return [msgspec.to_builtins(message) for message in found]
 
     def _show(self, request: requests.QueueShow) -> dict[str, Any]:
         spool = self._server.stores.spool
         message, journey = spool.message(request.id), spool.journey(request.id)
         if message is None and not journey:
-            self._found(found=False, message_id=request.id)
+            raise not_found(request.id)
         answer: dict[str, Any] = {
             "message": msgspec.to_builtins(message),
             "journey": msgspec.to_builtins(journey),
@@ -256,21 +210,3 @@ class Operations:
             "unreadable": sorted(server.watched.unreadable()),
             "address_lost": server.incoming.lost_addresses.evidence(address, server.now()),
         }
-
-
-def _chosen_way(via: str) -> str:
-    """Check the way that an administrator wrote; "" means the route."""
-    if via == "route":
-        return ""
-    try:
-        parse_via(via)
-    except RouteError as problem:
-        raise RefusedRequestError(str(problem), EXIT_USAGE) from None
-    return via
-
-
-def _domain(text: str) -> str:
-    try:
-        return parse_domain(text)
-    except AddressError as problem:
-        raise RefusedRequestError(f"{text!a} is no domain: {problem}", EXIT_USAGE) from None

@@ -28,12 +28,8 @@ class Stop(Request, frozen=True, tag="stop"):
     """Stop gracefully."""
 
 
-class QueueSummary(Request, frozen=True, tag="queue-summary"):
-    """What waits, by destination."""
-
-
-class QueueList(Request, frozen=True, tag="queue-list"):
-    """Messages in the queue, oldest first; `held` true is the list of held mail."""
+class Matching(Request, frozen=True):
+    """Which messages; all that is set must hold (see `spool.records.Filters`)."""
 
     destination: str = ""
     sender: str = ""
@@ -42,8 +38,29 @@ class QueueList(Request, frozen=True, tag="queue-list"):
     accepted_before: datetime | None = None
     held: bool | None = None
     reason: str = ""
+
+
+class QueueSummary(Matching, frozen=True, tag="queue-summary"):
+    """How much there is, by destination: of all, or of what matches."""
+
+    limit: int = 100
+
+
+class QueueList(Matching, frozen=True, tag="queue-list"):
+    """Messages in the queue, oldest first; `held` true is the list of held mail."""
+
     after: str = ""
     limit: int = 100
+
+
+class Chosen(Matching, frozen=True):
+    """Something to be done to one message, to all that match, or with `everything` to all.
+
+    The answer is true for one message, and a number for several.
+    """
+
+    id: str = ""
+    everything: bool = False
 
 
 class QueueShow(Request, frozen=True, tag="queue-show"):
@@ -53,46 +70,36 @@ class QueueShow(Request, frozen=True, tag="queue-show"):
     octets: int = 0
 
 
-class QueueRetry(Request, frozen=True, tag="queue-retry"):
-    """Try a message now; without an id all that wait, or all for a destination."""
-
-    id: str = ""
-    destination: str = ""
+class QueueRetry(Chosen, frozen=True, tag="queue-retry"):
+    """Try now. Without anything said: all that waits."""
 
 
-class QueueHold(Request, frozen=True, tag="queue-hold"):
-    """Keep a message for a person to look at."""
+class QueueHold(Chosen, frozen=True, tag="queue-hold"):
+    """Keep for a person to look at."""
 
-    id: str
     because: str = "held by an administrator"
 
 
-class QueueRelease(Request, frozen=True, tag="queue-release"):
-    """Let a held message go."""
-
-    id: str
+class QueueRelease(Chosen, frozen=True, tag="queue-release"):
+    """Let what is held go."""
 
 
-class QueueBounce(Request, frozen=True, tag="queue-bounce"):
-    """Return a message to its sender."""
+class QueueBounce(Chosen, frozen=True, tag="queue-bounce"):
+    """Return to the sender."""
 
-    id: str
     because: str = "returned by an administrator"
 
 
-class QueueDrop(Request, frozen=True, tag="queue-drop"):
-    """Remove a message for good; nobody is told."""
+class QueueDrop(Chosen, frozen=True, tag="queue-drop"):
+    """Remove for good; nobody is told."""
 
-    id: str
     because: str = ""
 
 
-class QueueMove(Request, frozen=True, tag="queue-move"):
-    """Send a message, or all for a destination, by another way; "route" gives them back."""
+class QueueMove(Chosen, frozen=True, tag="queue-move", kw_only=True):
+    """Send by another way; "route" gives back to the configured one."""
 
     via: str
-    id: str = ""
-    destination: str = ""
 
 
 class QueuePause(Request, frozen=True, tag="queue-pause"):
@@ -134,6 +141,7 @@ class ClientFacts(Request, frozen=True, tag="client-facts"):
     address: str
 
 
+QueueChange: TypeAlias = QueueRetry | QueueHold | QueueRelease | QueueBounce | QueueDrop | QueueMove
 AnyRequest: TypeAlias = (
     Status
     | Reload

@@ -79,9 +79,15 @@ CREATE TABLE paused (
 ) WITHOUT ROWID;
 """
 
+# A message's own deadline, and those that an administrator returns.
+_FORMAT_3: Final = """
+ALTER TABLE message ADD COLUMN deadline INTEGER; -- NULL if its sender set none
+CREATE INDEX message_returned ON message (number) WHERE bounce <> '';
+"""
+
 # UPGRADES[n] leads from format n to format n + 1; 0 is an empty file. Never change a line here
 # once it was released: add the next.
-UPGRADES: Final[tuple[str, ...]] = (_FORMAT_1, _FORMAT_2)
+UPGRADES: Final[tuple[str, ...]] = (_FORMAT_1, _FORMAT_2, _FORMAT_3)
 
 _UNUSABLE: Final = {sqlite3.SQLITE_CORRUPT: "corrupt", sqlite3.SQLITE_NOTADB: "corrupt"}
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

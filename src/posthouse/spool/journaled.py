@@ -266,10 +266,10 @@ class JournaledSpool(Spool):
         self._gather()
         return super().list_messages(filters, after=after, limit=limit)
 
-    def summary(self, *, limit: int = 100) -> Summary:
-        """Return the totals and the `limit` busiest destinations."""
+    def summary(self, filters: Filters = EVERYTHING, *, limit: int = 100) -> Summary:
+        """Return the totals of what matches and the `limit` busiest destinations."""
         self._gather()
-        return super().summary(limit=limit)
+        return super().summary(filters, limit=limit)
 
     def journey(self, message_id: str) -> tuple[JourneyEvent, ...]:
         """Return what happened to a message, also some time after it is gone."""
@@ -311,7 +311,7 @@ class JournaledSpool(Spool):
         """Have the shelf's writer do it, behind what the journal still has."""
         if len(self._journal.fresh):
             self._move(self._journal.fresh.ids())
-        return super()._do(action)
+        return self._on_shelf(action)
 
     def _gather(self) -> None:
         """Bring to the shelf what is not there, for somebody who looks.

@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import msgpack
 
 from posthouse.mail.envelope import Envelope
+from posthouse.spool.counting import source_of
 from posthouse.spool.database import open_for_reading, storage_error
 from posthouse.spool.identifiers import id_of, number_of
 from posthouse.spool.records import (
@@ -30,7 +31,7 @@ _RECIPIENT: Final = (
     "SELECT place, destination, state, attempts, due, last_attempt, last_reply, last_host,"
     " delay_told FROM recipient WHERE number = ?"
 )
-_MESSAGE: Final = "SELECT number, envelope, octets, hold, hold_case, held, bounce, via FROM message"
+_MESSAGE: Final = "number, envelope, octets, hold, hold_case, held, bounce, via"
 
 MENTIONS_LOOKED_AT_MAX: Final = 2_000_000  # steps, the newest: about a second
 
@@ -134,6 +135,21 @@ def recipients_due(
     return [_recipient(row) for row in rows.fetchall()]
 
 
+def returned_though_paused(
+    sql: sqlite3.Connection, now: datetime, limit: int
+) -> list[tuple[int, str]]:
+    """Return messages to be returned from destinations that are paused: number, destination."""
+    if sql.execute("SELECT 1 FROM paused LIMIT 1").fetchone() is None:
+        return []
+    # CROSS JOIN: those that are returned are fewer than those that wait at a paused destination.
+    return sql.execute(
+        "SELECT DISTINCT r.number, r.destination FROM message AS m CROSS JOIN recipient AS r"
+        " ON r.number = m.number JOIN paused ON paused.name = r.destination"
+        " WHERE m.bounce <> '' AND m.hold = '' AND +r.due <= ? ORDER BY m.number LIMIT ?",
+        (to_number(now), limit),
+    ).fetchall()
+
+
 def next_due(sql: sqlite3.Connection, after: datetime) -> datetime | None:
     """Return the earliest due time behind `after`."""
     (due,) = sql.execute(
@@ -144,7 +160,10 @@ def next_due(sql: sqlite3.Connection, after: datetime) -> datetime | None:
 
 def message(sql: sqlite3.Connection, message_id: str) -> Message | None:
     """Return one message, or None if it is not in the spool."""
-    row = sql.execute(f"{_MESSAGE} WHERE number = ?", (number_of(message_id),)).fetchone()
+    row = sql.execute(
+        f"SELECT {_MESSAGE} FROM message WHERE number = ?",  # noqa: S608 - constants
+        (number_of(message_id),),
+    ).fetchone()
     return None if row is None else _message(sql, row)
 
 
@@ -152,12 +171,26 @@ def listing(
     sql: sqlite3.Connection, filters: Filters, after: str, limit: int
 ) -> tuple[Message, ...]:
     """Return a page of messages, oldest first, those behind the id `after`."""
-    conditions, arguments = _conditions(filters)
+    source = source_of(filters)
     rows = sql.execute(
-        f"{_MESSAGE} WHERE number > ? AND {' AND '.join(conditions)} ORDER BY number LIMIT ?",
-        (number_of(after) if after else -1, *arguments, limit),
+        f"SELECT {_MESSAGE} FROM {source.tables} WHERE {source.condition} AND number > ?"  # noqa: S608 - no outside text
+        " GROUP BY number ORDER BY number LIMIT ?",
+        (*source.arguments, number_of(after) if after else -1, limit),
     ).fetchall()
     return tuple(_message(sql, row) for row in rows)
+
+
+def matching(
+    sql: sqlite3.Connection, filters: Filters, after: int, last: int, limit: int
+) -> list[int]:
+    """Return the numbers of messages that match, the oldest first, behind `after` up to `last`."""
+    source = source_of(filters)
+    rows = sql.execute(
+        f"SELECT number FROM {source.tables} WHERE {source.condition}"  # noqa: S608 - the same
+        " AND number > ? AND number <= ? GROUP BY number ORDER BY number LIMIT ?",
+        (*source.arguments, after, last, limit),
+    ).fetchall()
+    return [number for (number,) in rows]
 
 
 def summary(sql: sqlite3.Connection, limit: int) -> Summary:
@@ -239,41 +272,6 @@ def work_row(sql: sqlite3.Connection, number: int) -> tuple[Envelope, int, str, 
         (number,),
     ).fetchone()
     return None if row is None else (ENVELOPES.decode(row[0]), *row[1:])
-
-
-def _conditions(filters: Filters) -> tuple[list[str], list[str | int]]:
-    conditions: list[str] = ["1"]
-    arguments: list[str | int] = []
-
-    def want(condition: str, *values: str | int) -> None:
-        conditions.append(condition)
-        arguments.extend(values)
-
-    recipients = "SELECT number FROM recipient WHERE state = 'waiting' AND"
-    if filters.destination:
-        want(f"number IN ({recipients} destination = ?)", filters.destination)
-    if filters.sender:
-        want("instr(lower(sender), lower(?))", filters.sender)
-    if filters.recipient:
-        want(
-            "EXISTS (SELECT 1 FROM recipient AS r WHERE r.number = message.number"
-            " AND instr(lower(r.address), lower(?)))",
-            filters.recipient,
-        )
-    if filters.account:
-        want("account = ?", filters.account)
-    if filters.accepted_before is not None:
-        want("accepted < ?", to_number(filters.accepted_before))
-    if filters.held is not None:
-        want("hold <> ''" if filters.held else "hold = ''")
-    if filters.reason:
-        want(
-            "(instr(lower(hold), lower(?)) OR EXISTS (SELECT 1 FROM recipient AS r"
-            " WHERE r.number = message.number AND instr(lower(r.last_reply), lower(?))))",
-            filters.reason,
-            filters.reason,
-        )
-    return conditions, arguments
 
 
 def _message(

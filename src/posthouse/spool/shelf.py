@@ -100,7 +100,7 @@ class Shelf:
         sender = str(mailbox) if mailbox else ""
         self._sql.execute(
             "INSERT INTO message (number, id, accepted, sender, account, octets, hold, hold_case,"
-            " held, file, envelope) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " held, file, envelope, deadline) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 number,
                 arrival.id,
@@ -113,6 +113,7 @@ class Shelf:
                 accepted if arrival.hold else None,
                 arrival.file,
                 msgpack.encode(envelope),
+                to_number(envelope.deliver_by) if envelope.deliver_by else None,
             ),
         )
         self._sql.execute("INSERT INTO content VALUES (?, ?)", (number, arrival.content))
@@ -205,21 +206,16 @@ class Shelf:
             self._note(number, now, "to be tried now")
         return bool(hurried)
 
-    def retry_all(self, destination: str, at: datetime) -> int:
-        """Make all that waits (for one destination, if named) due now; how many recipients."""
-        now = to_number(at)
-        chosen = " AND destination = ?" if destination else ""
-        named = " AND name = ?" if destination else ""
-        argument = (destination,) if destination else ()
-        hurried = self._sql.execute(
-            f"UPDATE recipient SET due = ? WHERE due IS NOT NULL{chosen}",  # noqa: S608 - no outside text
-            (now, *argument),
-        ).rowcount
-        self._sql.execute(
-            f"UPDATE destination SET next_due = ? WHERE next_due IS NOT NULL{named}",  # noqa: S608 - the same
-            (now, *argument),
-        )
-        return hurried
+    def retry_some(self, destination: str, after: int, at: datetime) -> tuple[int, int]:
+        """Make a slice of all that waits (for one destination, if named) due now.
+
+        Returns:
+            How many recipients, and behind which message the next slice begins; 0: it was the last.
+        """
+        hurried, last = directions.retry_some(self._sql, destination, after, at)
+        if destination:
+            self._count(self._waiting, destination, 0)
+        return hurried, last
 
     def move(self, message_id: str, via: str, at: datetime) -> bool:
         """Choose another way for a message ("" gives it back to its route) and try it now."""
@@ -230,14 +226,6 @@ class Shelf:
         self._hurry(number, now)
         self._note(number, now, f"moved to {via}" if via else "given back to its route")
         return True
-
-    def move_all(self, destination: str, via: str, at: datetime) -> int:
-        """Do so with all that waits for one destination; how many messages."""
-        numbers = self._sql.execute(
-            "SELECT DISTINCT number FROM recipient WHERE destination = ? AND state = 'waiting'",
-            (destination,),
-        ).fetchall()
-        return sum(self.move(id_of(number), via, at) for (number,) in numbers)
 
     def postpone(self, what: Postponed, at: datetime) -> int:
         """Put off what is due at a destination; how many recipients."""

@@ -313,7 +313,8 @@ class Spool:
 
     def retry_all(self, destination: str = "") -> int:
         """Make all that waits, or waits for one destination, due now; how many recipients."""
-        return bulk.retry_all(self._do, self._shelf, destination, self._now)
+        self._do(lambda: None)
+        return bulk.retry_all(self._on_shelf, self._shelf, destination, self._now)
 
     def move(self, message_id: str, via: str) -> bool:
         """Send a message by another way than its route's; "" gives it back. False if it is gone."""
@@ -321,7 +322,9 @@ class Spool:
 
     def change_all(self, filters: Filters, verb: Verb) -> int:
         """Do one thing (of `bulk`) to all messages that match, in slices; how many."""
-        return bulk.change_all(self._readers, self._do, self._shelf, filters, verb, self._now)
+        self._do(lambda: None)  # what is still in a journal is on the shelf then
+        do = self._on_shelf
+        return bulk.change_all(self._readers, do, self._shelf, filters, verb, self._now)
 
     def postpone(self, what: Postponed) -> int:
         """Put off what is due at a destination that cannot be reached; how many recipients."""
@@ -346,10 +349,7 @@ class Spool:
 
     def prune(self, keep: timedelta) -> None:
         """Forget the journeys of messages that are gone and older than `keep`."""
-        before, at = self._now() - keep, -1
-        while at:
-            at = self._do(partial(self._shelf.prune_journeys, before, at))
-        self._do(self._shelf.give_room_back)
+        bulk.prune(self._do, self._shelf, self._now() - keep)
 
     def flush(self) -> None:
         """Return when all that was asked for until now is committed.
@@ -380,6 +380,10 @@ class Spool:
                 callback()
 
     def _do(self, action: Callable[[], Answer]) -> Answer:
+        """Have the writer do it behind all that was accepted, and wait for the commit."""
+        return self._on_shelf(action)
+
+    def _on_shelf(self, action: Callable[[], Answer]) -> Answer:
         """Have the writer do it, and wait for the commit."""
         answer: list[Answer] = []
         errors: list[StorageError | None] = []
