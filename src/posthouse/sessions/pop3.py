@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Callable
 from functools import partial
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from posthouse.mailbox.maildir import MaildirError, MessageGoneError
 from posthouse.mailbox.maildrop import Maildrop
@@ -32,10 +32,9 @@ from posthouse.sessions.pop3_service import Pop3Service, TlsRule
 from posthouse.sessions.pop3_sign_in import Opened, Result, SignInWork
 from posthouse.sessions.pop3_transaction import Gathered, LongAnswer, gather, remove_and_close
 from posthouse.telemetry import events as log_events
-from posthouse.wire.stream import StreamProtocol
+from posthouse.wire.stream import ENOUGH_OCTETS, StreamProtocol
 from posthouse.wire.tls import TlsError
 
-PENDING_OCTETS_MAX: Final = 16 * 1024  # pipelined and not yet answered; above it reading pauses
 T = TypeVar("T")
 _numbers = itertools.count(1)
 
@@ -179,7 +178,7 @@ class Pop3Session(StreamProtocol):
         self.write(self._core.bytes_to_send())
         if self._core.wants_close:
             self.close()
-        elif self._core.pending_octets > PENDING_OCTETS_MAX:
+        elif self._core.pending_octets > ENOUGH_OCTETS:
             self.pause_reading()
         else:
             self.resume_reading()

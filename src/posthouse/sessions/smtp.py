@@ -29,10 +29,9 @@ from posthouse.sessions.smtp_mail import MailWork
 from posthouse.sessions.smtp_service import SmtpService
 from posthouse.telemetry.case import fresh_id
 from posthouse.telemetry.events import BugMet, Connected, Disconnected, Noted, TlsFailed, TlsStarted
-from posthouse.wire.stream import StreamProtocol
+from posthouse.wire.stream import ENOUGH_OCTETS, StreamProtocol
 from posthouse.wire.tls import TlsError
 
-PENDING_OCTETS_MAX: Final = 64 * 1024  # received and not yet dealt with; above it reading pauses
 OUR_FAULT: Final = Reply(421, "4.3.0", "An error in this server: please try again later")
 SLOW_OCTETS: Final = 16 * 1024  # of content that must come within `content_wait`
 
@@ -254,7 +253,7 @@ class SmtpSession(StreamProtocol):
         self.write(self._core.bytes_to_send())
         if self._core.wants_close:
             self.close()
-        elif not self.can_write or self._core.pending_octets > PENDING_OCTETS_MAX:
+        elif not self.can_write or self._core.pending_octets > ENOUGH_OCTETS:
             self.pause_reading()
         else:
             self.resume_reading()

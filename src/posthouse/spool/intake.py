@@ -46,7 +46,7 @@ class Intake:
         self.error: StorageError | None = None
         self._door = door
         self._name = name  # of the side file; by default a new id once it is needed
-        self._parts: list[bytes] = []
+        self._memory = bytearray()  # one piece: a client may send octet by octet
         self._head = b""
         self._handle = -1
 
@@ -58,7 +58,7 @@ class Intake:
         if self.error is not None:
             return
         if self._handle < 0:
-            self._parts.append(bytes(octets))
+            self._memory += octets
             if self.octets > MEMORY_OCTETS_MAX:
                 self._stream()
         else:
@@ -66,13 +66,8 @@ class Intake:
 
     def head(self, octets_max: int = HEAD_OCTETS_MAX) -> bytes:
         """Return the first octets of the content, at most 64 KiB."""
-        parts, missing = [self._head], min(octets_max, HEAD_OCTETS_MAX) - len(self._head)
-        for part in self._parts:
-            if missing <= 0:
-                break
-            parts.append(part)
-            missing -= len(part)
-        return b"".join(parts)[: min(octets_max, HEAD_OCTETS_MAX)]
+        wanted = min(octets_max, HEAD_OCTETS_MAX)
+        return self._head[:wanted] or bytes(self._memory[:wanted])
 
     def commit(
         self,
@@ -101,7 +96,7 @@ class Intake:
             return
         octets = len(prepend) + self.octets
         if self._handle < 0:
-            content = b"".join((prepend, *self._parts))
+            content = prepend + self._memory
             arrival = Arrival(id, envelope, content, octets, hold=hold, case=case)
             self._door.shelve(arrival, done)
             return
@@ -111,7 +106,7 @@ class Intake:
 
     def abandon(self) -> None:
         """Forget it all; harmless when called again or after `commit`."""
-        self._parts = []
+        self._memory = bytearray()
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
@@ -123,7 +118,7 @@ class Intake:
 
     def _stream(self) -> None:
         """The content became large: what is in memory moves to a file of its own."""
-        octets, self._parts = b"".join(self._parts), []
+        octets, self._memory = bytes(self._memory), bytearray()
         self._name = self._name or self._door.new_id()
         self._head = octets[:HEAD_OCTETS_MAX]
 

@@ -7,6 +7,7 @@ is made for a command.
 
 import asyncio
 import ssl
+import threading
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, cast
@@ -15,6 +16,12 @@ from posthouse.policy.networks import NetworkTable, fold
 from posthouse.protocol.proxy import ProxyError, ProxyHeader, ProxyReader
 from posthouse.wire.tls import TlsError, TlsPipe
 
+READ_OCTETS_MAX: Final = 32 * 1024  # at once
+RECORD_OCTETS_MAX: Final = 16 * 1024 + 256 + 5  # of TLS: what is kept until the rest comes
+PENDING_OCTETS_MAX: Final = 64 * 1024  # read of one peer, by us and by TLS, and not dealt with
+ENOUGH_OCTETS: Final = PENDING_OCTETS_MAX - READ_OCTETS_MAX - RECORD_OCTETS_MAX
+"""A session that has more than this to deal with must `pause_reading`: then it never comes to more
+than `PENDING_OCTETS_MAX`, whatever one reading brings."""
 WRITE_OCTETS_HIGH: Final = 64 * 1024  # above it `can_write` turns False
 HANDSHAKE_SECONDS_MAX: Final = 60.0
 PROXY_SECONDS_MAX: Final = 10.0  # for a proxy to say whom it speaks for
@@ -23,7 +30,17 @@ LINGER_SECONDS: Final = 2.0  # for the peer to read the last reply after we ende
 Address = IPv4Address | IPv6Address
 
 
-class StreamProtocol(asyncio.Protocol):
+class _Reading(threading.local):
+    """The buffer that all connections of a loop are read into, one after the other."""
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(READ_OCTETS_MAX))
+
+
+_READING: Final = _Reading()
+
+
+class StreamProtocol(asyncio.BufferedProtocol):
     """One connection as a session sees it: plain octets in both directions.
 
     Hooks, all of them called on the loop: `stream_opened`, `stream_started`, `octets_received`,
@@ -53,6 +70,7 @@ class StreamProtocol(asyncio.Protocol):
         self._idle_seconds = idle_time.total_seconds()
         self._tls_from_start = tls
         self._transport: asyncio.Transport | None = None
+        self._buffer = _READING.buffer
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._last_activity = 0.0
@@ -246,7 +264,14 @@ class StreamProtocol(asyncio.Protocol):
             self._arm(self._idle_seconds)
             self.stream_started()
 
-    def data_received(self, data: bytes) -> None:  # noqa: D102 - asyncio's
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002, D102 - asyncio's
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:  # noqa: D102 - asyncio's
+        self.data_received(self._buffer[:nbytes].tobytes())
+
+    def data_received(self, data: bytes) -> None:
+        """Take octets of the peer; not more than `READ_OCTETS_MAX` come at once."""
         if self.is_ending:
             return
         if self._proxy is not None:
