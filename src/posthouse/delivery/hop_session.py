@@ -34,6 +34,8 @@ from posthouse.protocol.smtp.exchange import Asked
 IN_FLIGHT_MAX: Final = 2
 """Transactions in one session: one whose final answer is awaited, and the one behind it."""
 BLOCK_OCTETS: Final = 64 * 1024
+UNHEARD_OCTETS_MAX: Final = 64 * 1024
+"""What a host may say while a content is streamed to it."""
 
 
 class Timeouts(Struct, frozen=True, cache_hash=True):
@@ -210,11 +212,14 @@ class HopSession:
     def octets_received(self, octets: bytes) -> None:
         """Take what the host says."""
         self.connection.receive(octets)
-        if self._under_way and not self._is_streaming:
+        if self._is_streaming:
+            if self.connection.unread_octets > UNHEARD_OCTETS_MAX:
+                self._break_off("the host talks while it should listen")
+        elif self._under_way:
             self._go_on()
         elif self._news is not None:
             self._tell_news()
-        elif self.messages and not self._is_streaming:
+        elif self.messages:
             self._go_on()  # the answer to RSET, or a farewell
 
     def writing_resumed(self) -> None:

@@ -132,8 +132,20 @@ class _Folded:
 async def _growth(content: Content) -> int:
     """How many octets folding would put in; 0 if no line is too long."""
     if content.is_small:
-        return _growth_of([content.whole()])
+        whole = content.whole()
+        return _growth_of([whole]) if _has_long_line(whole) else 0
     return await asyncio.to_thread(lambda: _growth_of(content.parts()))
+
+
+def _has_long_line(octets: bytes) -> bool:
+    """Whether a line may be too long: jump to the last end of line that comes in time."""
+    at = 0
+    while len(octets) - at > LINE_OCTETS_MAX:
+        newline = octets.rfind(b"\n", at, at + LINE_OCTETS_MAX + 2)
+        if newline < 0:
+            return True
+        at = newline + 1
+    return False
 
 
 def _growth_of(parts: Iterable[bytes]) -> int:

@@ -76,6 +76,8 @@ class HostFinder:
 
     async def find(self, via: HostVia, domain: str) -> Hosts:
         """Return where mail for `domain` may be handed over by this way."""
+        if not isinstance(via, Exchangers):
+            domain = ""  # it goes there wherever it goes in the end
         if (known := self.remembered(via, domain)) is not None:
             return known
         match via:

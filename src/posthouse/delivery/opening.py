@@ -216,9 +216,11 @@ class Openings:
 
     def is_silent(self, host: Host) -> bool:
         """Whether a host did not answer a moment ago."""
-        if not self._silent:
-            return False
         return self._silent.get(host, 0.0) > asyncio.get_running_loop().time()
+
+    def in_order(self, hosts: tuple[Host, ...]) -> list[Host]:
+        """Return the hosts as they are to be tried: those that were silent a moment ago last."""
+        return sorted(hosts, key=self.is_silent) if self._silent else list(hosts)
 
     def tell_of_barred(self, way: Way, hosts: Iterable[Host]) -> None:
         """Tell the watcher of hosts that are not used at all."""

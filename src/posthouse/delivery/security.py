@@ -70,6 +70,12 @@ class Security:
         self._resolver = resolver
         self._policies = policies
 
+    def has_a_say(self, route: Route, hosts: Sequence[Host]) -> bool:
+        """Whether anybody but the route can demand something of sessions with these hosts."""
+        if isinstance(route.via, Exchangers):
+            return True
+        return self.dane and any(host.secure for host in hosts)
+
     async def assure(
         self, route: Route, domain: str, hosts: Sequence[Host], *, requiretls: bool = False
     ) -> Mapping[str, Assurance]:
@@ -86,7 +92,9 @@ class Security:
         found = Finding()
         if by_mx and self.mta_sts:
             found = await self._policies.find(domain)
-        several = await asyncio.gather(*(self._by_dane(it, domain) for it in named.values()))
+        several: Sequence[Assurance | None] = (None,) * len(named)
+        if self.dane and any(host.secure for host in hosts):
+            several = await asyncio.gather(*(self._by_dane(it, domain) for it in named.values()))
         assured = {
             host.name: one if one is not None else _by_policy(host, found)
             for host, one in zip(named.values(), several, strict=True)

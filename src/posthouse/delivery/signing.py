@@ -34,7 +34,7 @@ from posthouse.mail.reencoding import Fit
 from posthouse.spool.records import Work
 from posthouse.telemetry.events import LogEvent, Noted
 
-LOOK_SECONDS: Final = 5.0  # between two looks for changed keys
+LOOK_EVERY: Final = timedelta(seconds=5)  # for changed keys
 REMEMBERED_MAX: Final = 2000  # messages signed, for their other next hops; domains with keys
 UNREADABLE: Final = -1  # no state of a directory: looked at again and again
 TOLD_AGAIN: Final = timedelta(hours=12)
@@ -67,6 +67,15 @@ class KeyRing:
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._published: dict[str, bool] = {}  # by name of the record: the last certain answer
         self._told: dict[str, datetime] = {}
+        self._looked: datetime | None = None
+        self._is_empty = False
+
+    def is_empty(self) -> bool:
+        """Whether no domain has a key: then nothing need be looked at; seen every few seconds."""
+        now = self._now()
+        if self._looked is None or now - self._looked >= LOOK_EVERY:
+            self._looked, self._is_empty = now, not self._keys.any()
+        return self._is_empty
 
     async def signers(self, domain: str) -> tuple[Signer, ...]:
         """Return the signers for a domain, or for the one above it that has keys; perhaps none."""
@@ -79,7 +88,7 @@ class KeyRing:
     def _in_use(self, domain: str) -> tuple[StoredKey, ...]:
         """The keys of a domain; every few seconds it is seen whether they changed."""
         now, known = self._now(), self._known.get(domain)
-        if known is not None and now - known.looked < timedelta(seconds=LOOK_SECONDS):
+        if known is not None and now - known.looked < LOOK_EVERY:
             return known.keys
         state = self._keys.state(domain)
         if known is None or state != known.state:
@@ -165,6 +174,8 @@ class SigningCarrier:
 
     async def deliver(self, route: Route, work: Work, content: Content) -> dict[int, Outcome]:
         """Try once; by place in the envelope."""
+        if self._ring.is_empty():
+            return await self._carrier.deliver(route, work, content)
         fields = self._done.get(work.id)
         if fields is None:
             fields = await self._fields(work.envelope, content)

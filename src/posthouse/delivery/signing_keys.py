@@ -80,6 +80,16 @@ class SigningKeys:
         """Take the directory, which need not exist."""
         self._directory = directory
 
+    def any(self) -> bool:
+        """Whether there may be a key at all; cheap."""
+        try:
+            with os.scandir(self._directory) as found:
+                return next(found, None) is not None
+        except FileNotFoundError:
+            return False
+        except OSError:  # who wants to sign will see why
+            return True
+
     def domains(self) -> tuple[str, ...]:
         """Return the domains that have a key.
 

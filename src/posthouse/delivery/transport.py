@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Final
@@ -34,18 +34,20 @@ from posthouse.mail.message import HeaderSection
 from posthouse.mail.reencoding import ConversionError, Fit
 from posthouse.mail.reply import Reply
 from posthouse.protocol.smtp.client_events import Extensions
-from posthouse.protocol.smtp.outgoing import Outgoing, obstacle
+from posthouse.protocol.smtp.outgoing import NO_TLS_PROMISED, Outgoing, obstacle
 from posthouse.protocol.smtp.timing import BY_SECONDS_MAX, DeliverBy
 from posthouse.spool.records import RecipientState, Work
 
 KEPT_SESSIONS_TRIED_MAX: Final = 3
 RECIPIENTS_MAX: Final = 100
 """Recipients in one transaction: as many as every host must take (RFC 5321 §4.5.3.1.8)."""
+WAYS_MAX: Final = 1000
 NOT_ACKNOWLEDGED: Final = (
     "the connection ended after the whole message was sent and before it was acknowledged: it is "
     "sent again and may arrive twice"
 )
 
+NO_HOST: Final = Deferred("4.4.1", "no host could be tried")
 NOT_INTERNATIONAL: Final = (
     "the address has letters beyond ASCII, and the next mail server does not support them "
     "(SMTPUTF8)"
@@ -71,6 +73,7 @@ class Transport:
         self._pool = pool or SessionPool()
         self._openings = Openings(contexts, self._pool, watcher)
         self._security = security
+        self._ways: dict[int, Way] = {}
 
     async def deliver(self, route: Route, work: Work, content: Content) -> dict[int, Outcome]:
         """Try once to hand `work` to the next hop; by place in the envelope.
@@ -86,28 +89,36 @@ class Transport:
         if isinstance(found, Deferred | Failed):
             return attempt.all_others(found)
         way = await self._way(route, attempt, found)
-        hosts = attempt.without_faulty(sorted(found, key=self._openings.is_silent), way)
+        hosts = attempt.without_faulty(self._openings.in_order(found), way)
         if hosts:
             await self._send_by_kept(attempt, way, hosts)
-        for _, addresses in groupby(hosts, key=lambda it: (it.name, it.port)):
-            await self._send_to(attempt, way, list(addresses))
-            if not attempt.open:
-                break
-        return attempt.all_others(attempt.trouble)
+        if attempt.open:
+            await self._send_by_new(attempt, way, hosts)
+        return attempt.all_others(attempt.last_trouble)
 
     async def _way(self, route: Route, attempt: "_Attempt", found: tuple[Host, ...]) -> Way:
         """The route with what domain and sender demand."""
-        manners = self._manners.by(route)
-        if self._security is None:
-            return Way(route, manners)
         must = attempt.requiretls
-        assured = await self._security.assure(route, attempt.destination, found, requiretls=must)
+        security = self._security
+        if security is None or not (must or security.has_a_say(route, found)):
+            return self._way_by_route(route)
+        assured = await security.assure(route, attempt.destination, found, requiretls=must)
         demanded = any(one.basis is not Basis.ROUTE for one in assured.values())
         if demanded and not must and await attempt.wants_less():
-            return Way(route, manners)
+            return self._way_by_route(route)
         told = isinstance(route.via, Exchangers) and not must and not attempt.made_here
-        way = Way(route, manners, assured, attempt.destination if told else "")
+        domain = attempt.destination if told else ""
+        way = Way(route, self._manners.by(route), assured, domain)
         self._openings.tell_of_barred(way, found)
+        return way
+
+    def _way_by_route(self, route: Route) -> Way:
+        """The way where only the route demands something; it is made once."""
+        way = self._ways.get(id(route))
+        if way is None or way.route is not route:
+            if len(self._ways) >= WAYS_MAX:  # routes of an earlier configuration
+                self._ways.clear()
+            way = self._ways[id(route)] = Way(route, self._manners.by(route))
         return way
 
     async def probe(self, route: Route, mailbox: Mailbox, at: datetime) -> Outcome:
@@ -138,6 +149,13 @@ class Transport:
                     await self._send(attempt, session, key)
                     break
             else:
+                break
+
+    async def _send_by_new(self, attempt: "_Attempt", way: Way, hosts: list[Host]) -> None:
+        """Send by sessions that are opened for it, to one host after another."""
+        for _, addresses in groupby(hosts, key=lambda it: (it.name, it.port)):
+            await self._send_to(attempt, way, list(addresses))
+            if not attempt.open:
                 break
 
     async def _send_to(self, attempt: "_Attempt", way: Way, addresses: list[Host]) -> None:
@@ -182,33 +200,54 @@ class _Batch(Struct, frozen=True):
 
 
 class _Attempt:
-    """One work on its way: what is decided, what is open, and the last trouble."""
+    """One work on its way: what is decided, what is open, and the last trouble.
+
+    Attributes:
+        open: Places of the recipients without an outcome.
+    """
 
     def __init__(self, work: Work, content: Content, *, probe: bool = False) -> None:
         self.content = content
         self.destination = work.destination
         self._probe = probe
-        self.outcomes: dict[int, Outcome] = {}
-        self.trouble: Deferred | Failed = Deferred("4.4.1", "no host could be tried")
+        self.open = work.indices
+        self._outcomes: dict[int, Outcome] = {}
+        self._trouble: Deferred | Failed = NO_HOST
+        self._promises_no_tls: Failed | None = None
         self._work = work
         self._fitted: dict[Fit, Content] = {}
 
     @property
-    def open(self) -> tuple[int, ...]:
-        """Places of the recipients without an outcome."""
-        return tuple(place for place in self._work.indices if place not in self.outcomes)
+    def last_trouble(self) -> Deferred | Failed:
+        """Why what is still open could not be sent.
+
+        That a host promises no TLS is the reason only if none of the others failed otherwise: they
+        may promise it when they are tried again.
+        """
+        lacking = self._promises_no_tls
+        return lacking if lacking is not None and self._trouble is NO_HOST else self._trouble
 
     def all_others(self, outcome: Outcome) -> dict[int, Outcome]:
         """The outcomes, where `outcome` is that of all that are open."""
-        return {place: self.outcomes.get(place, outcome) for place in self._work.indices}
+        if self.open:
+            self._decide(self.open, outcome)
+        return self._outcomes
+
+    def _decide(self, places: Iterable[int], outcome: Outcome) -> None:
+        for place in places:
+            self._outcomes[place] = outcome
+        self._look_what_is_open()
+
+    def _look_what_is_open(self) -> None:
+        self.open = tuple(place for place in self.open if place not in self._outcomes)
 
     def failed_at(self, host: Host, error: HostError) -> None:
         """No message could be given to this host."""
         where = str(host)
         if error.fault is Fault.LOOP:
-            self.trouble = Failed(error.status, str(error), where)
+            self._trouble = Failed(error.status, str(error), where)
         else:
-            self.trouble = Deferred(
+            self._trouble = Deferred(
                 error.status,
                 str(error),
                 where,
@@ -218,11 +257,13 @@ class _Attempt:
 
     def without_faulty(self, hosts: list[Host], way: Way) -> list[Host]:
         """The hosts that may be used; of those that may not, the fault is the last trouble."""
+        if not way.assured:
+            return hosts
         good = []
         for host in hosts:
             one = way.assurance(host)
             if one.bars:
-                self.trouble = _barred(one, host)
+                self._trouble = _barred(one, host)
             else:
                 good.append(host)
         return good
@@ -263,7 +304,7 @@ class _Attempt:
         except ConversionError as error:
             words = f"{session.host} does not take such content, and it cannot be converted"
             failed = Failed("5.6.3", f"{words}: {error}")
-            self.outcomes |= dict.fromkeys(self.open, failed)
+            self._decide(self.open, failed)
             return None
         return self._batch(session, content, body)
 
@@ -291,8 +332,9 @@ class _Attempt:
         places = self.open
         if not extensions.smtputf8 and not utf8:
             foreign = [at for at in places if not envelope.recipients[at].mailbox.is_ascii]
-            self.outcomes |= dict.fromkeys(foreign, Failed("5.6.7", NOT_INTERNATIONAL))
-            places = tuple(at for at in places if at not in foreign)
+            if foreign:
+                self._decide(foreign, Failed("5.6.7", NOT_INTERNATIONAL))
+                places = self.open
         places = places[:RECIPIENTS_MAX]
         outgoing = Outgoing(
             reverse_path=envelope.reverse_path,
@@ -309,8 +351,11 @@ class _Attempt:
         if not outgoing.recipients:
             return None
         if (refusal := obstacle(outgoing, extensions)) is not None:
-            words = f"{refusal.text}: {session.host}"
-            self.outcomes |= dict.fromkeys(places, Failed(refusal.status, words))
+            failed = Failed(refusal.status, f"{refusal.text}: {session.host}")
+            if refusal.status == NO_TLS_PROMISED:  # another host may promise it
+                self._promises_no_tls = failed
+            else:
+                self._decide(places, failed)
             return None
         return _Batch(outgoing, places, content)
 
@@ -328,14 +373,15 @@ class _Attempt:
                 continue
             if reply is not None:
                 deadline = batch.outgoing.deliver_by
-                self.outcomes[place] = _outcome(reply, recipient, session, deadline)
+                self._outcomes[place] = _outcome(reply, recipient, session, deadline)
             elif sent.ambiguous:
                 words = f"{NOT_ACKNOWLEDGED} ({sent.lost})"
-                self.outcomes[place] = Deferred(
+                self._outcomes[place] = Deferred(
                     "4.4.2", words, session.host, tls=session.protection
                 )
+        self._look_what_is_open()
         if sent.lost:
-            self.trouble = Deferred(
+            self._trouble = Deferred(
                 "4.4.2",
                 sent.lost,
                 session.host,

@@ -1,6 +1,7 @@
 """Reading what a server answers: replies and the list of extensions (RFC 5321 §4.2, §4.1.1.1)."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from posthouse.mail.reply import Reply
@@ -8,6 +9,8 @@ from posthouse.protocol.smtp.client_events import Extensions
 
 LINE_OCTETS_MAX: Final = 4096  # RFC 5321 §4.5.3.1.5 has 512; some servers say more
 REPLY_OCTETS_MAX: Final = 65536
+COMMON_MAX: Final = 1000  # replies that are remembered, and how long each may be
+COMMON_OCTETS_MAX: Final = 120
 
 _LINE: Final = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _STATUS: Final = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |$)")  # RFC 2034 §4
@@ -22,7 +25,8 @@ class ReplyReader:
     """Cuts a stream into replies. A line may end with LF alone; nothing is decided by it."""
 
     def __init__(self) -> None:
-        self._unread = bytearray()
+        self._unread = b""
+        self._at = 0  # what is before it was read
         self._searched = 0
         self._code = 0
         self._lines: list[str] = []
@@ -31,11 +35,22 @@ class ReplyReader:
     @property
     def has_more(self) -> bool:
         """Whether octets, or lines of an unfinished reply, are there."""
-        return bool(self._unread or self._lines)
+        return bool(self.unread_octets or self._lines)
+
+    @property
+    def unread_octets(self) -> int:
+        """How much was fed and not read."""
+        return len(self._unread) - self._at
 
     def feed(self, octets: bytes) -> None:
         """Take octets of the stream."""
-        self._unread += octets
+        if self._at == len(self._unread):
+            self._unread = octets
+            self._at = self._searched = 0
+        else:
+            self._unread = self._unread[self._at :] + octets
+            self._searched -= self._at
+            self._at = 0
 
     def next_reply(self) -> Reply | None:
         """Return the next reply, or None while none is whole.
@@ -44,6 +59,10 @@ class ReplyReader:
             PeerError: If a line is no reply line, a reply has two codes, or it does not end.
         """
         while (line := self._next_line()) is not None:
+            if not self._lines and len(line) <= COMMON_OCTETS_MAX:
+                common = _whole_reply(line)
+                if common is not None:
+                    return common
             found = _LINE.fullmatch(line)
             if found is None:
                 raise PeerError(f"not an SMTP reply: {line[:60]!r}")
@@ -51,7 +70,7 @@ class ReplyReader:
             if self._lines and code != self._code:
                 raise PeerError(f"a reply with two codes, {self._code} and {code}")
             self._code = code
-            self._lines.append(_UNFIT.sub("?", (found[3] or b"").decode("utf-8", "replace")))
+            self._lines.append(_text(found[3]))
             self._octets += len(line)
             if self._octets > REPLY_OCTETS_MAX:
                 raise PeerError(f"a reply of more than {REPLY_OCTETS_MAX} octets")
@@ -62,16 +81,25 @@ class ReplyReader:
         return None
 
     def _next_line(self) -> bytes | None:
-        end = self._unread.find(b"\n", self._searched)
-        if end > LINE_OCTETS_MAX or (end < 0 and len(self._unread) > LINE_OCTETS_MAX):
+        at, end = self._at, self._unread.find(b"\n", self._searched)
+        if (end if end >= 0 else len(self._unread)) - at > LINE_OCTETS_MAX:
             raise PeerError(f"a reply line of more than {LINE_OCTETS_MAX} octets")
         if end < 0:
             self._searched = len(self._unread)
             return None
-        line = bytes(self._unread[:end])
-        del self._unread[: end + 1]
-        self._searched = 0
-        return line.removesuffix(b"\r")
+        self._at = self._searched = end + 1
+        return self._unread[at:end].removesuffix(b"\r")
+
+
+@lru_cache(maxsize=COMMON_MAX)
+def _whole_reply(line: bytes) -> Reply | None:
+    """The reply of one line: most say the same all day. None: it is none, or has further lines."""
+    found = _LINE.fullmatch(line)
+    return _reply(int(found[1]), [_text(found[3])]) if found and found[2] != b"-" else None
+
+
+def _text(octets: bytes | None) -> str:
+    return _UNFIT.sub("?", (octets or b"").decode("utf-8", "replace"))
 
 
 def extensions_in(reply: Reply) -> Extensions:

@@ -73,6 +73,11 @@ class ClientConnection:
         return asked[0][0] if asked else None
 
     @property
+    def unread_octets(self) -> int:
+        """What the server said and nobody has asked for by `next_event`."""
+        return self._reader.unread_octets
+
+    @property
     def has_more_to_send(self) -> bool:
         """Whether octets are ready for the server."""
         return self._exchange.has_more_to_send

@@ -1,5 +1,7 @@
 """A mail transaction that we ask of a server: its commands, and what may stand in its way."""
 
+from typing import Final
+
 from msgspec import Struct
 
 from posthouse.mail.address import ReversePath
@@ -7,6 +9,9 @@ from posthouse.mail.envelope import Notify, Recipient
 from posthouse.mail.reply import Reply
 from posthouse.protocol.smtp.client_events import Extensions
 from posthouse.protocol.smtp.timing import DeliverBy
+
+NO_TLS_PROMISED: Final = "5.7.30"
+"""Enhanced status code where REQUIRETLS is wanted and not offered (RFC 8689 §4.2.1)."""
 
 
 class Outgoing(Struct, frozen=True):
@@ -40,21 +45,21 @@ class Outgoing(Struct, frozen=True):
     def needs_smtputf8(self) -> bool:
         """Whether only a server with SMTPUTF8 can take it."""
         sender = self.reverse_path.mailbox
-        return (
-            self.smtputf8
-            or (sender is not None and not sender.is_ascii)
-            or not all(recipient.mailbox.is_ascii for recipient in self.recipients)
-        )
+        if self.smtputf8 or (sender is not None and not sender.local_part.isascii()):
+            return True
+        return any(map(_is_foreign, self.recipients))
 
 
 def obstacle(outgoing: Outgoing, extensions: Extensions) -> Reply | None:
     """Return why a server with these extensions cannot take this, as its reply would be."""
-    if outgoing.needs_smtputf8 and not extensions.smtputf8:
+    if not extensions.smtputf8 and outgoing.needs_smtputf8:
         return Reply(550, "5.6.7", "The next hop does not take internationalised mail (SMTPUTF8)")
     if outgoing.body == "BINARYMIME" and not extensions.binarymime:
         return Reply(554, "5.6.3", "The next hop does not take binary content (BINARYMIME)")
     if outgoing.requiretls and not extensions.requiretls:
-        return Reply(550, "5.7.30", "The next hop does not promise TLS all the way (REQUIRETLS)")
+        return Reply(
+            550, NO_TLS_PROMISED, "The next hop does not promise TLS all the way (REQUIRETLS)"
+        )
     by, least = outgoing.deliver_by, extensions.deliver_by_seconds_min
     if by is not None and by.returned and least is not None and by.seconds < least:
         return Reply(550, "5.4.7", f"The next hop takes no deadline in less than {least} s")
@@ -64,6 +69,10 @@ def obstacle(outgoing: Outgoing, extensions: Extensions) -> Reply | None:
     return None
 
 
+def _is_foreign(recipient: Recipient) -> bool:
+    return not recipient.mailbox.local_part.isascii()
+
+
 def mail_command(outgoing: Outgoing, extensions: Extensions) -> str:
     """Return MAIL with the parameters that the server knows."""
     words = [f"MAIL FROM:{outgoing.reverse_path}"]
@@ -71,7 +80,7 @@ def mail_command(outgoing: Outgoing, extensions: Extensions) -> str:
         words.append(f"SIZE={outgoing.octets}")
     if outgoing.body == "BINARYMIME" or (outgoing.body != "7BIT" and extensions.eightbitmime):
         words.append(f"BODY={outgoing.body}")
-    if outgoing.needs_smtputf8:
+    if extensions.smtputf8 and outgoing.needs_smtputf8:
         words.append("SMTPUTF8")
     if outgoing.requiretls:
         words.append("REQUIRETLS")
