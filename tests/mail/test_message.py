@@ -13,6 +13,7 @@ from posthouse.mail.address import Mailbox
 from posthouse.mail.message import (
     HEADER_OCTETS_MAX,
     Arrival,
+    _parse_with_care,
     authorship,
     count_received,
     date_field,
@@ -192,3 +193,15 @@ def test_dates_are_read_back(at: datetime, minutes: int) -> None:
 def test_date_and_message_id_fields() -> None:
     assert date_field(NOON) == b"Date: Mon, 4 May 2026 12:00:05 +0000\r\n"
     assert message_id_field("7K2M", "mx.example.com") == b"Message-ID: <7K2M@mx.example.com>\r\n"
+
+
+HEADER_PIECES = st.sampled_from(
+    [b"a", b"From", b":", b" ", b"\t", b"\r\n", b"\r", b"\n", b"\0", b"x: y\r\n", b"\r\n ", b"\xff"]
+)
+
+
+@given(st.lists(HEADER_PIECES, max_size=12).map(b"".join))
+def test_the_quick_way_through_a_header_reads_what_the_careful_one_reads(octets: bytes) -> None:
+    quick = split_header(octets)
+    fields, malformed = _parse_with_care(quick.octets)
+    assert (quick.all_fields, quick.malformed) == (fields, malformed)

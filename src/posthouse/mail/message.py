@@ -5,8 +5,9 @@ Contents use CRLF throughout; a session refuses what does not (RFC 5321 §2.3.8)
 
 import re
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from ipaddress import IPv4Address, IPv6Address
+from itertools import chain
 from typing import Final
 
 from msgspec import Struct
@@ -18,6 +19,10 @@ HEADER_OCTETS_MAX: Final = 65_536
 """How much of a content is looked at to find its header section."""
 
 _NAME: Final = re.compile(rb"[!-9;-~]+")
+# A field with its folded lines, none of them of white space only.
+_FIELD: Final = re.compile(
+    rb"([!-9;-~]+[ \t]*):((?:[^\r\n\x00]++|\r\n[ \t]++(?!\r))*+)\r\n"
+)
 _SPACE: Final = (b" ", b"\t")
 _BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
 _UNSAFE_HELLO: Final = re.compile(r"[^A-Za-z0-9._:\[\]-]")
@@ -39,7 +44,7 @@ class Field(Struct, frozen=True):
     @property
     def key(self) -> bytes:
         """The name as it is compared: lower-case, nothing around it."""
-        return self.name.strip().lower()
+        return _key(self.name)
 
     @property
     def value(self) -> bytes:
@@ -152,7 +157,7 @@ def authorship(header: HeaderSection) -> Writers:
 
 def count_received(header: HeaderSection) -> int:
     """Return how many hops the message has made: its Received fields (RFC 5321 §6.3)."""
-    return sum(field.key == b"received" for field in header.all_fields)
+    return len(header.named(b"received"))
 
 
 def transmission_type(
@@ -211,6 +216,11 @@ def date_time(at: datetime) -> str:
 
     `at` carries a zone; parts of a second are left out.
     """
+    return _date_time(at.replace(microsecond=0)) if at.microsecond else _date_time(at)
+
+
+@lru_cache(maxsize=16)
+def _date_time(at: datetime) -> str:
     offset = at.utcoffset()
     assert offset is not None
     sign, minutes = ("-", -offset) if offset.days < 0 else ("+", offset)
@@ -232,8 +242,22 @@ def message_id_field(unique: str, hostname: str) -> bytes:
     return f"Message-ID: <{unique}@{hostname}>\r\n".encode()
 
 
+@lru_cache(maxsize=512)
+def _key(name: bytes) -> bytes:
+    return name.strip().lower()
+
+
 def _parse(octets: bytes) -> tuple[tuple[Field, ...], str]:
     """Cut into fields; what is no field is told in plain words."""
+    found = _FIELD.findall(octets)
+    read = sum(map(len, chain.from_iterable(found))) + len(b":\r\n") * len(found)
+    if read == len(octets):  # there is nothing between the fields
+        return tuple(Field(name, folded) for name, folded in found), ""
+    return _parse_with_care(octets)
+
+
+def _parse_with_care(octets: bytes) -> tuple[tuple[Field, ...], str]:
+    """Cut what is not all fields, line by line."""
     malformed = "a bare CR, LF or NUL is in the header" if _BARE.search(octets) else ""
     lines: list[list[bytes]] = []
     for line in octets.removesuffix(b"\r\n").split(b"\r\n") if octets else ():

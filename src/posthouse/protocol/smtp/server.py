@@ -103,7 +103,7 @@ class ServerConnection:
         self.spoke_early = False
         self._limits = limits or SessionLimits()
         self._lines = LineBuffer()
-        self._unsent = bytearray()
+        self._unsent = b""
         self._awaiting: Event | None = None
         self._content: ContentFlow | None = None
         self._swallow_octets = 0  # of a refused BDAT
@@ -161,6 +161,8 @@ class ServerConnection:
     def next_event(self) -> Event | None:
         """Return the next event, or None while octets or an answer are missing."""
         while self._awaiting is None and self.phase not in _DEAF:
+            if not self._lines and self._needs_octets:
+                return None
             phase = self.phase
             if phase is Phase.CONTENT:
                 event = self._next_of_data()
@@ -176,6 +178,12 @@ class ServerConnection:
             if self.phase is phase:  # else BDAT has moved on without an event
                 return None
         return None
+
+    @property
+    def _needs_octets(self) -> bool:
+        """Whether nothing can happen before something comes: only the end of content needs none."""
+        content = self._content
+        return content is None or not (content.ended or self.phase is Phase.CHUNK)
 
     def hello_reply(self) -> Reply:
         """The positive answer to the `HelloReceived` that waits for one."""
@@ -194,20 +202,18 @@ class ServerConnection:
             return  # `hang_up` came first
         event, self._awaiting = self._awaiting, None
         assert event is not None, "nothing to answer"
-        self._say(reply)
-        if reply.code == 421 or isinstance(event, ConnectionAbused):
+        self._unsent += _wire_form(reply)
+        kind = type(event)
+        if reply.code == 421 or kind is ConnectionAbused:
             self._close()
-            return
-        verb = _VERB_OF.get(type(event))
-        if verb is not None:
+        elif (verb := _VERB_OF.get(kind)) is not None:
             self._move(event, verb, reply)
-        elif isinstance(event, SignInBroken):
+        elif kind is SignInBroken:
             self.phase = AFTER[Phase.SIGNING_IN][Verb.AUTH_END]
 
     def bytes_to_send(self) -> bytes:
         """Return and forget the octets that are ready for the peer."""
-        octets = bytes(self._unsent)
-        self._unsent.clear()
+        octets, self._unsent = self._unsent, b""
         return octets
 
     # ---------------------------------------------------------------- moving on
@@ -233,20 +239,22 @@ class ServerConnection:
             return
         assert verb is not Verb.DATA or reply.code == 354, "DATA is answered by 354 or refused"
         self.phase = AFTER[self.phase][verb]
-        self._enter(event, verb)
+        if verb is not Verb.RECIPIENT:
+            self._enter(event)
 
-    def _enter(self, event: Event, verb: Verb) -> None:
+    def _enter(self, event: Event) -> None:
         """Prepare what the new phase needs."""
-        if isinstance(event, MailReceived):
-            self._mail = event
-        elif isinstance(event, HelloReceived):
-            self.extended = event.extended
-        elif isinstance(event, ClientTold):
-            self.extended = self.signed_in = False
+        match event:
+            case MailReceived():
+                self._mail = event
+            case DataRequested():
+                self._content = self._new_content()
+            case HelloReceived(extended=extended):
+                self.extended = extended
+            case ClientTold():
+                self.extended = self.signed_in = False
         if self.phase is Phase.READY:
             self._mail = self._content = None
-        elif verb is Verb.DATA:
-            self._content = self._new_content()
         elif self.phase in _DEAF:
             self._lines.forget()
 
