@@ -1,6 +1,7 @@
 """How much the sender of a transaction has sent: the counters, asked in the policy's words."""
 
 from collections.abc import Callable
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -9,6 +10,9 @@ from posthouse.mail.address import Mailbox
 from posthouse.policy.facts import Usage
 from posthouse.policy.rules import Limits
 from posthouse.sessions.transaction import Transaction
+
+
+NO_USAGE: Final = Usage()
 
 
 class Counting:
@@ -26,9 +30,10 @@ class Counting:
         """
         limits = self._limits()
         if not transaction.recognised:
-            return Usage()
+            return NO_USAGE
         usage = self._counts(transaction, transaction.mailboxes, limits)
-        if forward_path is None or limits.account_new_recipients is None:
+        no_account = not transaction.account  # then new recipients are not counted
+        if no_account or forward_path is None or limits.account_new_recipients is None:
             return usage
         with_it = self._counts(transaction, (*transaction.mailboxes, forward_path), limits)
         if with_it.account_new_recipients == usage.account_new_recipients:

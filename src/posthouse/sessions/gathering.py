@@ -123,6 +123,9 @@ class Facts:
             pop_sessions = self._pop_sessions(known.address)
         except StoreError:
             unreadable |= {POP_WINDOW}
+        names = self._watched.names_at(known.address, at)
+        if not (sign_in or signed_in or pop_sessions or names or unreadable or address_lost):
+            return known
         return Client(
             address=known.address,
             listener=known.listener,
@@ -131,7 +134,7 @@ class Facts:
             signed_in=sign_in,
             certificate=known.certificate,
             pop_sessions=pop_sessions,
-            watched_names=self._watched.names_at(known.address, at),
+            watched_names=names,
             unreadable=unreadable,
             address_lost=address_lost,
         )

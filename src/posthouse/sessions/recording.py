@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from posthouse.mail.reply import Reply
-from posthouse.policy.decision import Decision, Verdict
+from posthouse.policy.decision import Decision, Stage, Verdict
 from posthouse.policy.facts import Request
 from posthouse.policy.rules import Rules
 from posthouse.sessions.advice import Advice
@@ -40,7 +40,7 @@ class Granted(Struct, frozen=True):
     """A yes to MAIL or RCPT, not yet recorded.
 
     Attributes:
-        case: Id that its case will have.
+        case: Id that its case will have; "" for a MAIL, which seldom gets one.
         decision: The yes.
         request: What was asked.
         reply: What the client heard.
@@ -114,7 +114,9 @@ class Recorder:
 
     def grant(self, decision: Decision, request: Request) -> Granted:
         """Put a yes to MAIL or RCPT into words; `record_message` or `record_grants` follows."""
-        granted = Granted(self._cases.new_id(), decision, request, welcome(decision))
+        wanted = decision.stage is Stage.RECIPIENT or self.shadow is not None
+        case = self._cases.new_id() if wanted else ""
+        granted = Granted(case, decision, request, welcome(decision))
         if self.shadow is not None:
             self.shadow.look(decision, request, granted.case)
         return granted
@@ -168,7 +170,8 @@ class Recorder:
     def record_grants(self, grants: Iterable[Granted]) -> None:
         """Keep what was granted to a transaction that came to nothing."""
         for one in grants:
-            case = case_of(one.case, one.request, one.decision, reply=str(one.reply))
+            case_id = one.case or self._cases.new_id()
+            case = case_of(case_id, one.request, one.decision, reply=str(one.reply))
             self._cases.record(case)
             self._log(_decided(case))
 

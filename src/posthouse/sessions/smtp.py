@@ -17,7 +17,6 @@ from posthouse.policy.networks import fold
 from posthouse.policy.rules import ListenerRule
 from posthouse.protocol.mechanisms import Circumstances
 from posthouse.protocol.smtp import events, replies
-from posthouse.protocol.smtp.events import Event
 from posthouse.protocol.smtp.offer import Offer
 from posthouse.protocol.smtp.server import ServerConnection
 from posthouse.sessions.bugs import place_of
@@ -209,27 +208,42 @@ class SmtpSession(StreamProtocol):
                 self._take_content(event)
                 continue
             self.restart_idle_timer()
-            reply = self._HANDLERS[type(event)](self, event)
+            kind = type(event)
+            reply = self._HANDLERS[kind](self, event)
             if reply is not None:
                 core.answer(reply)
-                self._after_answer(event, reply)
+                if kind in self._AFTER_ANSWER:
+                    self._AFTER_ANSWER[kind](self, reply)
         self._flush()
         if self._service.census.shutting_down:
             self.stop()
 
-    def _after_answer(self, event: Event, reply: Reply) -> None:
-        match event:
-            case events.DataRequested() if reply.code == 354:
-                self._slow_octets = 0
-                self.set_idle_time(self._service.limits.content_wait)
-            case events.ContentEnded():  # refused; what is accepted is answered later
-                self.set_idle_time(self._service.limits.command_wait)
-            case events.SaslResponse() if reply.code == 235:
-                self._note_sign_in()
-            case events.TlsRequested() if reply.code == 220:
-                self._flush()
-                if context := self._service.context(self._listener):
-                    self.start_tls(context)
+    def _content_begins(self, reply: Reply) -> None:
+        if reply.code == 354:
+            self._slow_octets = 0
+            self.set_idle_time(self._service.limits.content_wait)
+
+    def _content_refused(self, _: Reply) -> None:
+        """What is accepted is answered later."""
+        self.set_idle_time(self._service.limits.command_wait)
+
+    def _sign_in_answered(self, reply: Reply) -> None:
+        if reply.code == 235:
+            self._note_sign_in()
+
+    def _tls_promised(self, reply: Reply) -> None:
+        if reply.code == 220:
+            self._flush()
+            if context := self._service.context(self._listener):
+                self.start_tls(context)
+
+    # What else is to be done once an event is answered.
+    _AFTER_ANSWER: ClassVar[Mapping[type, Callable[[Any, Reply], None]]] = {
+        events.DataRequested: _content_begins,
+        events.ContentEnded: _content_refused,
+        events.SaslResponse: _sign_in_answered,
+        events.TlsRequested: _tls_promised,
+    }
 
     def _answer_later(self, reply: Reply) -> None:
         """The answer that the session waited for is there."""
@@ -239,7 +253,8 @@ class SmtpSession(StreamProtocol):
         self._refusals = 0 if reply.is_positive else self._refusals
         self._core.answer(reply)
         self.set_idle_time(self._service.limits.command_wait)
-        self._note_sign_in()
+        if self._sign_in.signed_in is not self._signed_in:
+            self._note_sign_in()
         self._pump()
         if self._peer_left and not self._waiting:
             self.close()
@@ -250,10 +265,12 @@ class SmtpSession(StreamProtocol):
 
     def _flush(self) -> None:
         """Send what there is to send, and read no more than can be dealt with."""
-        self.write(self._core.bytes_to_send())
-        if self._core.wants_close:
+        core = self._core
+        if octets := core.bytes_to_send():
+            self.write(octets)
+        if core.wants_close:
             self.close()
-        elif not self.can_write or self._core.pending_octets > ENOUGH_OCTETS:
+        elif not self.can_write or core.pending_octets > ENOUGH_OCTETS:
             self.pause_reading()
         else:
             self.resume_reading()

@@ -248,8 +248,10 @@ class MailWork:
             return  # the client left while its message was examined
         service, content = self._service, transaction.content
         assert content is not None, "judged"
-        decision = replace(judged.decision, trace=judged.decision.trace + found.steps)
-        judged = replace(judged, decision=decision)
+        decision = judged.decision
+        if found.steps:
+            decision = replace(decision, trace=decision.trace + found.steps)
+            judged = replace(judged, decision=decision)
         before = found.field + fields_before(
             transaction, judged.request.client, stamp, service.rules
         )

@@ -253,6 +253,8 @@ class ServerConnection:
                 self.extended = extended
             case ClientTold():
                 self.extended = self.signed_in = False
+            case _:
+                pass
         if self.phase is Phase.READY:
             self._mail = self._content = None
         elif self.phase in _DEAF:
