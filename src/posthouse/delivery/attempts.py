@@ -140,7 +140,10 @@ class Attempts:
 
     def _untimely(self, envelope: Envelope) -> Outcome | None:
         """Why a message is not tried now: its sender said until when, or from when on."""
-        now, deadline, release = self._now(), envelope.deliver_by, envelope.release
+        deadline, release = envelope.deliver_by, envelope.release
+        if deadline is None and release is None:
+            return None
+        now = self._now()
         if deadline is not None and envelope.returned_when_late and now >= deadline:
             return Failed("5.4.7", TOO_LATE)
         if release is not None and now < release:  # somebody wanted to hurry it

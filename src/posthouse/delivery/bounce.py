@@ -119,6 +119,8 @@ class Reporter:
             tally: What became of the recipients.
             content: The message; read only if a report or a copy needs it.
         """
+        if tally.is_quiet:
+            return Settlement(tally)
         copies = self._copies(tally, content)
         reports, hold = self._reports(tally, content)
         if hold:
@@ -189,6 +191,7 @@ class Reporter:
             _plain(envelope.envelope_id),
             envelope.accepted,
             envelope.deliver_by,
+            envelope.release,
         )
         report = Report(
             status=status,

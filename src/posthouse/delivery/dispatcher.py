@@ -227,10 +227,12 @@ class Dispatcher:
     async def _to_lane(self, work: Work, route: Route, hop: str) -> None:
         """Put a work into a lane, or back into the spool if that is full or closed."""
         lane = self._lanes.lane(f"{hop} {route.hello}".rstrip(), route.pace or AS_USUAL)
-        if (trouble := lane.closed(self._now())) and not work.bounce:
+        trouble = None if lane.is_open else lane.closed(self._now())
+        if trouble and not work.bounce:
             self._postpone(lane, work.destination)
             await self._attempts.settle(work, dict.fromkeys(work.indices, _not_tried(trouble)))
-        elif lane.is_full:
+        elif self._lanes.is_full(lane):
+            lane.kept_out = True
             lane.domains.add(work.destination)
             self._give_back([work])
         else:
@@ -282,14 +284,18 @@ class Dispatcher:
                 work = None if self._stopping else self._lanes.go_on(lane)
         finally:
             self._lanes.end(lane)
-            self.wake()
+            self._begin()
+            if lane.waiting:  # for its turn, or its time
+                self.wake()
+            self._look_if_wanted(lane)
 
     async def _try(self, lane: Lane, work: Work) -> None:
         settled = False
         try:
             if work.destination in self._paused and not work.bounce:
                 return  # and it is given back
-            if (trouble := lane.closed(self._now())) and not work.bounce:
+            trouble = None if lane.is_open else lane.closed(self._now())
+            if trouble and not work.bounce:
                 await self._attempts.settle(work, dict.fromkeys(work.indices, _not_tried(trouble)))
             else:
                 outcomes = await self._attempts.run(self._route(work), work)
@@ -298,7 +304,13 @@ class Dispatcher:
         finally:
             if not settled:
                 self._give_back([work])
-        if not lane.is_full:
+                self.wake()
+        self._look_if_wanted(lane)
+
+    def _look_if_wanted(self, lane: Lane) -> None:
+        """Have what a full lane kept out taken from the spool, when there is room."""
+        if lane.wants_more:
+            lane.kept_out = False
             self.wake()
 
     async def _sleep(self, next_due: datetime | None) -> None:

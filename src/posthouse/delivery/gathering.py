@@ -47,8 +47,10 @@ class Gathering:
             self._waiting.setdefault(message_id, []).append((tally, content))
             self._set_timer(message_id)
             return
-        gathered = [] if others else self._take(message_id)
-        await self._settle(_together([it for it, _ in gathered] + [tally]), content)
+        gathered = [] if others or not self._waiting else self._take(message_id)
+        if gathered:
+            tally = _together([*(it for it, _ in gathered), tally])
+        await self._settle(tally, content)
 
     async def end_all(self) -> None:
         """Settle all that waits."""

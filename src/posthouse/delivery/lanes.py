@@ -14,13 +14,15 @@ from typing import Final
 
 from msgspec import Struct
 
-from posthouse.delivery.outcomes import Deferred, Outcome
+from posthouse.delivery.outcomes import Deferred, Delivered, Outcome
 from posthouse.delivery.routes import Pace
 from posthouse.spool.records import Work
 
 BEGIN_WITH: Final = 2
 FIRST_CLOSURE: Final = timedelta(minutes=1)
 LONGEST_CLOSURE: Final = timedelta(minutes=15)
+WAITING_MAX: Final = 1000
+"""Works that wait in all lanes before one that is full gives back what comes on top."""
 IDLE_LANES_MAX: Final = 10_000
 FIRST_DELAY_SECONDS: Final = 1.0
 LONGEST_DELAY_SECONDS: Final = 60.0
@@ -57,6 +59,7 @@ class Lane:
         words: Why it was closed last.
         proven: The next hop answered the last time, whatever it said.
         delay: Seconds from one attempt to the next, because it is busy.
+        kept_out: More may be in the spool, which was not taken because it was full.
     """
 
     def __init__(self, begin_with: int, allowed_max: int, seconds_each: float = 0.0) -> None:
@@ -68,6 +71,7 @@ class Lane:
         self.proven = False
         self.running_unproven = 0
         self.delay = 0.0
+        self.kept_out = False
         self._seconds_each = seconds_each
         self._next = 0.0  # not before this moment, on the clock of `Lanes`
         self._allowed_max = allowed_max
@@ -78,6 +82,16 @@ class Lane:
     def is_full(self) -> bool:
         """Whether enough waits here; more is left in the spool."""
         return len(self.waiting) >= 2 * self.allowed
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether it is time to take what was kept out: some at a time, not one by one."""
+        return self.kept_out and len(self.waiting) <= self.allowed
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was not closed since an attempt went well."""
+        return self._closed_until is None
 
     @property
     def is_new(self) -> bool:
@@ -115,6 +129,9 @@ class Lane:
 
     def note(self, outcomes: list[Outcome], now: datetime) -> None:
         """Widen or narrow by how an attempt ended."""
+        if self.proven and not self._failures and all(type(it) is Delivered for it in outcomes):
+            self._widen()
+            return
         silent = [it for it in outcomes if isinstance(it, Deferred) and it.unreachable]
         if outcomes and len(silent) == len(outcomes):
             closure = min(FIRST_CLOSURE * (1 << min(self._failures, 10)), LONGEST_CLOSURE)
@@ -128,7 +145,12 @@ class Lane:
         if any(isinstance(it, Deferred) and it.slow_down for it in outcomes):
             self._slow_down()
         else:
-            self.allowed = min(self._allowed_max, self.allowed + 1)
+            self._widen()
+
+    def _widen(self) -> None:
+        if self.allowed < self._allowed_max:
+            self.allowed += 1
+        if self.delay:
             self.delay = self.delay / 2 if self.delay > FIRST_DELAY_SECONDS else 0.0
 
     def _slow_down(self) -> None:
@@ -154,6 +176,7 @@ class Lanes:
         self._running = self._running_unproven = 0
         self._unproven_max = max(1, int(width.sessions * UNPROVEN_SHARE))
         self._turn = False
+        self._waiting = 0
 
     def lane(self, hop: str, pace: Pace = AS_USUAL) -> Lane:
         """Return the lane to a next hop."""
@@ -170,7 +193,12 @@ class Lanes:
     def add(self, lane: Lane, work: Work) -> None:
         """Let a work wait in its lane."""
         lane.waiting.append(work)
+        self._waiting += 1
         self._queue_of(lane).setdefault(lane)
+
+    def is_full(self, lane: Lane) -> bool:
+        """Whether nothing more is to wait in a lane: enough does there, and enough in all."""
+        return lane.is_full and self._waiting >= WAITING_MAX
 
     def begin(self) -> tuple[Lane, Work] | None:
         """Return the next work to begin and count it as running; None if there is none or no room.
@@ -221,6 +249,7 @@ class Lanes:
         domains: set[str] = set()
         for lane in (*self._proven, *self._unproven):
             if lane.is_full:
+                lane.kept_out = True
                 domains |= lane.domains | {work.destination for work in lane.waiting}
         return domains
 
@@ -230,6 +259,7 @@ class Lanes:
         works = [work for lane in every for work in lane.waiting]
         for lane in every:
             lane.waiting.clear()
+        self._waiting = 0
         self._proven.clear()
         self._unproven.clear()
         return works
@@ -252,6 +282,7 @@ class Lanes:
 
     def _take(self, lane: Lane) -> Work:
         work, queue = lane.waiting.popleft(), self._queue_of(lane)
+        self._waiting -= 1
         lane.running += 1
         lane.begun(self._clock())
         self._running += 1
@@ -261,6 +292,6 @@ class Lanes:
         queue.move_to_end(lane)
         if not lane.waiting:
             del queue[lane]
-        if not lane.is_full:
+        if lane.domains and not lane.is_full:
             lane.domains.clear()
         return work

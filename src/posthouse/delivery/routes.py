@@ -14,6 +14,7 @@ from posthouse.mail.envelope import Envelope
 SMTP_PORT: Final = 25
 SMTPS_PORT: Final = 465
 LMTP_PORT: Final = 24
+KNOWN_MAX: Final = 10_000
 _SMART_HOST: Final = re.compile(
     r"(smtps?|lmtp)://(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@\s]+)(?::(\d{1,5}))?/?"
 )
@@ -215,6 +216,7 @@ class Routes:
         self._local = frozenset(parse_domain(domain) for domain in local_domains)
         self._entries = {_pattern(pattern): route for pattern, route in entries.items()}
         self._default = self._entries.pop("*", default)
+        self._known: dict[str, Route] = {}  # found before
         self._conditional: dict[str, list[Conditional]] = {}
         for one in sorted(conditional, key=lambda it: it.condition.rank, reverse=True):
             self._conditional.setdefault(_pattern(one.to), []).append(one)
@@ -226,6 +228,16 @@ class Routes:
             domain: Where it goes.
             envelope: What else is known of it; without it no condition holds.
         """
+        if self._conditional:
+            return self._found(domain, envelope)
+        known = self._known.get(domain)
+        if known is None:
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            known = self._known[domain] = self._found(domain, None)
+        return known
+
+    def _found(self, domain: str, envelope: Envelope | None) -> Route:
         if domain in self._local:
             return self._entries.get(domain) or Route(LocalMailboxes())
         labels = [] if domain.startswith("[") else domain.split(".")

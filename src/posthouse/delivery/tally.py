@@ -78,6 +78,16 @@ class Tally(Struct, frozen=True):
             and not (isinstance(one.outcome, Delivered) and one.outcome.reports)
         )
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether all is delivered, and nobody has to hear of it: so it is with most mail."""
+        if self.work.envelope.deliver_by is not None:
+            return False
+        return all(
+            isinstance(one.outcome, Delivered) and Notify.SUCCESS not in one.recipient.notify
+            for one in self.ended
+        )
+
     def _is_told_of_delay(self, one: Ended) -> bool:
         """A deadline is reason enough to tell, unless nothing is to be told (RFC 2852 §4)."""
         asked = self.work.envelope.deliver_by is not None
@@ -122,38 +132,40 @@ def tally(
         patience: How long we try.
         spread: See `retry.next_attempt`.
     """
-    ended = [
-        _ended(work, state, outcomes[state.index], now, patience, spread)
-        for state in work.recipients
-    ]
-    return Tally(work, now, tuple(ended))
+    every = []
+    for state in work.recipients:
+        recipient, outcome = work.envelope.recipients[state.index], outcomes[state.index]
+        match outcome:
+            case Deferred():
+                ended = _waits(work, state, outcome, now, patience, spread)
+            case Expanded(forwards=forwards):
+                ended = Ended(state, recipient, outcome, _settled(outcome, work), forwards)
+            case _:
+                ended = Ended(state, recipient, outcome, _settled(outcome, work))
+        every.append(ended)
+    return Tally(work, now, tuple(every))
 
 
-def _ended(
+def _waits(
     work: Work,
     state: RecipientState,
-    outcome: Outcome,
+    outcome: Deferred,
     now: datetime,
     patience: Patience,
     spread: float,
 ) -> Ended:
+    """It is tried again, unless it has waited too long."""
     recipient, accepted = work.envelope.recipients[state.index], work.envelope.due
     patience = patience.with_deadline(work.envelope)
-    match outcome:
-        case Deferred():
-            due = next_attempt(accepted, now, state.attempts + 1, patience, spread=spread)
-            copies = outcome.forwarded
-            if due is None:
-                expired = Failed("5.4.7", outcome.words, outcome.host, outcome.tls)
-                return Ended(state, recipient, expired, _settled(expired, work), copies)
-            due = max(due, accepted)  # not before its release
-            told = state.delay_told or should_tell_sender(accepted, now, patience)
-            again = Again(due, outcome.words, outcome.host, delay_told=told, tls=outcome.tls)
-            return Ended(state, recipient, outcome, again, copies)
-        case Expanded():
-            return Ended(state, recipient, outcome, _settled(outcome, work), outcome.forwards)
-        case _:
-            return Ended(state, recipient, outcome, _settled(outcome, work))
+    due = next_attempt(accepted, now, state.attempts + 1, patience, spread=spread)
+    copies = outcome.forwarded
+    if due is None:
+        expired = Failed("5.4.7", outcome.words, outcome.host, outcome.tls)
+        return Ended(state, recipient, expired, _settled(expired, work), copies)
+    due = max(due, accepted)  # not before its release
+    told = state.delay_told or should_tell_sender(accepted, now, patience)
+    again = Again(due, outcome.words, outcome.host, delay_told=told, tls=outcome.tls)
+    return Ended(state, recipient, outcome, again, copies)
 
 
 def _settled(outcome: Delivered | Expanded | Failed, work: Work) -> Settled:
