@@ -66,6 +66,17 @@ def test_a_report_names_the_deadline() -> None:
     assert b"\r\nAction: delayed\r\n" in report.content
 
 
+def test_a_report_about_mail_that_waited_names_its_release() -> None:
+    waited = work(release=NOON - timedelta(minutes=1))
+    ended = tally(waited, {0: Failed("5.1.1", "no")}, NOON, Patience(), spread=0.0)
+    (report,) = (
+        Reporter(Site("mx.ours.example", ANN), Patience(), lambda: "0REPORT0001")
+        .settlement(ended, content())
+        .offspring
+    )
+    assert b"\r\nFuture-Release-Request: until;2026-05-04T11:59:00Z\r\n" in report.content
+
+
 def test_who_hurries_a_message_does_not_make_it_leave_before_its_release() -> None:
     release = NOON + timedelta(days=20)
     ended = after(work(release=release), BUSY, 5)

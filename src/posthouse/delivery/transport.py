@@ -346,7 +346,8 @@ class _Attempt:
             return_content=envelope.return_content,
             probe=self._probe,
             requiretls=envelope.requiretls and not session.is_lmtp,
-            deliver_by=_deadline(envelope),
+            # What LMTP takes is in the mailbox: no deadline needs to be known behind it.
+            deliver_by=None if session.is_lmtp else _deadline(envelope),
         )
         if not outgoing.recipients:
             return None

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Final
@@ -61,6 +61,7 @@ class DeliveryStatus(Struct, frozen=True):
         envelope_id: ENVID as the sender gave it, xtext undone; "" where absent.
         arrived: When the reporting host took the message.
         deliver_by: The deadline that the sender set (RFC 2852 §5); written, not read.
+        release: Until when the sender wanted it to wait (RFC 4865); written, not read.
     """
 
     reporting_host: str
@@ -68,6 +69,7 @@ class DeliveryStatus(Struct, frozen=True):
     envelope_id: str = ""
     arrived: datetime | None = None
     deliver_by: datetime | None = None
+    release: datetime | None = None
 
 
 class StatusError(ValueError):
@@ -111,7 +113,13 @@ def _about_message(status: DeliveryStatus) -> list[tuple[str, str]]:
         ("Reporting-MTA", f"dns; {status.reporting_host}"),
         ("Arrival-Date", date_time(status.arrived) if status.arrived else ""),
         ("Deliver-By-Date", date_time(status.deliver_by) if status.deliver_by else ""),
+        ("Future-Release-Request", _release(status.release) if status.release else ""),
     ]
+
+
+def _release(at: datetime) -> str:
+    """The wait that was asked for, as an instant, whichever form it came in (RFC 4865)."""
+    return f"until;{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _about(one: RecipientStatus, *, utf8: bool) -> list[tuple[str, str]]:

@@ -116,7 +116,12 @@ def test_a_deadline_goes_on_to_who_knows_deadlines() -> None:
     outgoing = Outgoing(NULL, BOB, deliver_by=DeliverBy(90, returned=True))
     assert mail_command(outgoing, extensions) == "MAIL FROM:<> BY=90;R"
     assert obstacle(outgoing, extensions) is None
-    assert mail_command(outgoing, Extensions()) == "MAIL FROM:<>"
+    told = Outgoing(NULL, BOB, deliver_by=DeliverBy(90, returned=False))
+    assert mail_command(told, Extensions()) == "MAIL FROM:<>"
+    assert obstacle(told, Extensions()) is None
+    forgotten = obstacle(outgoing, Extensions())
+    assert forgotten is not None
+    assert forgotten.status == "5.4.7"  # to be returned when late: not for who cannot know
     late = Outgoing(NULL, BOB, deliver_by=DeliverBy(29, returned=True))
     refused = obstacle(late, extensions)
     assert refused is not None

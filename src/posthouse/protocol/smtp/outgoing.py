@@ -61,8 +61,10 @@ def obstacle(outgoing: Outgoing, extensions: Extensions) -> Reply | None:
             550, NO_TLS_PROMISED, "The next hop does not promise TLS all the way (REQUIRETLS)"
         )
     by, least = outgoing.deliver_by, extensions.deliver_by_seconds_min
+    if by is not None and by.returned and least is None:  # RFC 2852 §4: not to be relayed there
+        return Reply(554, "5.4.7", "The next hop knows no deadlines (DELIVERBY)")
     if by is not None and by.returned and least is not None and by.seconds < least:
-        return Reply(550, "5.4.7", f"The next hop takes no deadline in less than {least} s")
+        return Reply(554, "5.4.7", f"The next hop takes no deadline in less than {least} s")
     limit = extensions.size_octets_max
     if limit and outgoing.octets is not None and outgoing.octets > limit:
         return Reply(552, "5.3.4", f"The next hop takes no more than {limit} octets")

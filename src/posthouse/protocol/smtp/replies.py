@@ -45,7 +45,7 @@ UNKNOWN_PARAMETER: Final = Reply(555, "5.5.4", "A parameter is not known here")
 BAD_PARAMETER: Final = Reply(501, "5.5.4", "A parameter has a value that cannot be understood")
 REPEATED_PARAMETER: Final = Reply(501, "5.5.4", "A parameter is given twice")
 HELD_TOO_LONG: Final = Reply(501, "5.5.4", "That release is further ahead than EHLO allows")
-DEADLINE_TOO_SOON: Final = Reply(501, "5.5.4", "BY is sooner than EHLO allows")
+DEADLINE_TOO_SOON: Final = Reply(555, "5.5.4", "BY is sooner than EHLO allows")
 DEADLINE_BEFORE_RELEASE: Final = Reply(501, "5.5.4", "BY is over before the release")
 NEEDS_SMTPUTF8: Final = Reply(553, "5.6.7", "An address that is not ASCII needs SMTPUTF8")
 
