@@ -95,6 +95,66 @@ def test_a_destination_can_be_paused_and_resumed(server: Server, ill: Sink) -> N
     assert command("queue", "drop", one, other, "--yes").code == Exit.DONE
 
 
+def test_a_return_does_not_wait_for_a_paused_destination(server: Server) -> None:
+    assert command("queue", "pause", "closed.example").code == Exit.DONE
+    ones = [submit(server, f"closed-{number}", "x@closed.example") for number in range(10)]
+    ran = command(
+        "queue", "bounce", "--domain", "Closed.Example", "--because", "the house is empty", "--yes"
+    )
+    assert (ran.code, ran.out.strip()) == (Exit.DONE, "10 returned")
+    assert wait_for(lambda: all(map(is_gone, ones)), 10)
+    told = [it for it in server.mailbox("ann") if b"the house is empty" in it]
+    assert wait_for(lambda: len(told) == len(ones) or None, 1)
+    assert command("queue", "resume", "closed.example").code == Exit.DONE
+
+
+def test_messages_are_changed_by_what_they_have_in_common(server: Server) -> None:
+    ones = [waiting(server, f"common-{number}", "x@common.example") for number in range(3)]
+    other = waiting(server, "uncommon", "x@other.example")
+    assert command("queue", "hold", "--reason", "NOT now", "--domain", "common.example").code == 0
+    held = command("--json", "queue", "list", "--held").json["messages"]
+    assert [it["id"] for it in held] == ones
+    refused = command("queue", "retry", ones[0])
+    assert refused.code == Exit.NO
+    assert f"posthouse queue release {ones[0]}" in refused.err
+    assert "is not held" in command("queue", "release", other).err
+    released = command("queue", "release", "--sender", "ann@", "--recipient", "x@COMMON")
+    assert released.out.strip() == "3 released"
+    assert command("queue", "release", "--all").code == Exit.NO, "nothing is held any more"
+    asked = command("queue", "drop", "--account", ANN.name, given="n\n")
+    assert "Remove 4 messages for good? Nobody will be told." in asked.err
+    assert not is_gone(other)
+    assert command("queue", "drop", "--domain", "nowhere.example").code == Exit.NO
+    assert command("queue", "drop", "--account", ANN.name, "--yes").out.strip() == "4 gone"
+    assert is_gone(other)
+
+
+@pytest.mark.parametrize("change", ["retry", "hold", "release", "bounce", "drop", "move"])
+def test_a_change_wants_to_know_what_it_is_about(server: Server, change: str) -> None:
+    via = ("--via", "mx") if change == "move" else ()
+    assert command("queue", change, *via).code == Exit.USAGE
+    assert command("queue", change, "0R41CND4MFK", "--all", *via).code == Exit.USAGE
+    assert command("queue", change, "--domain", "no domain", *via).code == Exit.USAGE
+
+
+def test_the_queue_alone_is_its_summary_and_what_matches_is_counted(server: Server) -> None:
+    one = waiting(server, "counted-1", "x@counted.example")
+    two = waiting(server, "counted-2", "x@uncounted.example")
+    shown = command("queue").out
+    assert shown.startswith("2 messages, 0 of them held, 0.0 MB\n")
+    assert "451 4.3.0 not now" in shown
+    assert command("queue", "--json").json["messages"] == 2
+    only = command("--json", "queue", "summary", "--domain", "counted.example", "--sender", "ann@")
+    assert [it["destination"] for it in only.json["destinations"]] == ["counted.example"]
+    assert only.json["destinations"][0]["oldest"]
+    assert "busiest 1 destinations" in command("queue", "summary", "-n", "1").err
+    assert len(command("queue", "list", "-n", "1").out.splitlines()) == 2
+    assert "-n shows more" in command("queue", "list", "-n", "1").err
+    assert command("queue", "list", "-n", "0", "--ids").out.split() == [one, two]
+    assert command("queue", "drop", "--all", "--yes").code == Exit.DONE
+    assert "nothing in the queue matches" in command("queue", "list", "--reason", "x").err
+
+
 def test_several_messages_are_changed_at_once_and_unknown_ones_are_told(server: Server) -> None:
     one, two = waiting(server, "many-1"), waiting(server, "many-2")
     ids = command("queue", "list", "--ids").out.split()
@@ -123,8 +183,8 @@ def test_the_whole_way_is_found_by_id_address_and_message_id(server: Server) -> 
     assert command("journey", "dora@woodgrove.com").out == by_id
     assert f"message {one}" in command("journey", "ann@proseware.com").out
     ways = command("--json", "journey", one).json["messages"]
-    assert ways[0]["content_case"]["account"] == "ann@proseware.com"
-    assert ways[0]["recipient_cases"][0]["forward_path"] == "dora@woodgrove.com"
+    (case,) = ways[0]["recipient_cases"]
+    assert (case["account"], case["forward_path"]) == ("ann@proseware.com", "dora@woodgrove.com")
     command("queue", "drop", one, "--yes")
     assert "nothing of it is kept here" in command("journey", one).out
     assert command("journey", "nobody@nowhere.example").code == Exit.NO

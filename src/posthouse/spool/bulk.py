@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
+from time import monotonic, sleep
 from typing import Final, Protocol, TypeAlias, TypeVar
 
 from posthouse.spool import reading
@@ -11,7 +12,8 @@ from posthouse.spool.reading import Readers
 from posthouse.spool.records import Filters
 from posthouse.spool.shelf import Shelf
 
-SLICE: Final = 200  # about 50 ms of the writer's time
+SLICE: Final = 100  # about 25 ms of the writer's time
+REST: Final = 0.5  # after a slice, as a share of its time: others have their turn
 Answer = TypeVar("Answer")
 Verb: TypeAlias = Callable[[Shelf, str, datetime], bool]
 
@@ -70,6 +72,7 @@ def change_all(
     with readers.one() as sql:
         newest = reading.last_number(sql)
     changed, after = 0, -1
+    do = _gently(do)
     while True:
         with readers.one() as sql:
             numbers = reading.matching(sql, filters, after, newest, SLICE)
@@ -86,11 +89,24 @@ def _change(shelf: Shelf, ids: Sequence[str], verb: Verb, at: datetime) -> int:
 def retry_all(do: Do, shelf: Shelf, destination: str, now: Callable[[], datetime]) -> int:
     """Make all that waits, or waits for one destination, due now; how many recipients."""
     hurried, after = 0, -1
+    do = _gently(do)
     while True:
         some, after = do(partial(shelf.retry_some, destination, after, now()))
         hurried += some
         if not after:
             return hurried
+
+
+def _gently(do: Do) -> Do:
+    """Rest a little after each slice."""
+
+    def one(action: Callable[[], Answer]) -> Answer:
+        began = monotonic()
+        answer = do(action)
+        sleep((monotonic() - began) * REST)
+        return answer
+
+    return one
 
 
 def prune(do: Do, shelf: Shelf, before: datetime) -> None:

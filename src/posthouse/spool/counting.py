@@ -47,7 +47,7 @@ def summary_of(sql: sqlite3.Connection, filters: Filters, limit: int) -> Summary
         f"SELECT count(*), total(hold <> ''), total(octets) FROM (SELECT hold, octets {one_each})",  # noqa: S608 - no outside text
         source.arguments,
     ).fetchone()
-    tables = _AT_ONE if filters.destination else "message JOIN recipient AS w USING (number)"
+    tables = _AT_ONE if filters.destination else "message CROSS JOIN recipient AS w USING (number)"
     rows = sql.execute(
         "SELECT w.destination, total(hold = ''), total(hold <> ''), min(accepted), min(w.due),"  # noqa: S608 - the same
         " max(printf('%020d', coalesce(w.last_attempt, 0)) || w.last_reply)"
