@@ -9,7 +9,7 @@ from posthouse.config.anatomy import SECTIONS, keys_of
 from posthouse.config.load import load
 from posthouse.config.reference import json_schema, json_schema_text, reference
 from posthouse.config.schema import WORDING_FIELDS
-from posthouse.sessions.wording import FIELDS
+from posthouse.sessions.wording_fields import FIELDS
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 ADVICE = "run: .venv/bin/python -m posthouse.config.reference {}> docs/reference/{}"

@@ -28,7 +28,7 @@ from posthouse.sessions.recording import Recorder
 from posthouse.sessions.scanning import GtubeCheck
 from posthouse.sessions.smtp import SmtpSession
 from posthouse.sessions.smtp_service import SmtpLimits, SmtpService
-from posthouse.sessions.wording import SiteWords
+from posthouse.sessions.wording_fields import SiteWords
 from posthouse.spool.spool import Spool
 from posthouse.telemetry.cases import CaseStore
 from posthouse.telemetry.events import LogEvent

@@ -19,7 +19,7 @@ NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 
 def findings(*pieces: bytes, relayed: bool = False) -> tuple[Finding, ...]:
-    screening = Screening([GtubeCheck("spam")], Scanned(NOON, relayed, Usage()))
+    screening = Screening([GtubeCheck("spam")], Scanned(NOON, relayed, Usage))
     for piece in pieces:
         screening.look(piece)
     return screening.findings()
@@ -42,18 +42,18 @@ def test_what_is_not_gtube_is_not_found(pieces: list[bytes]) -> None:
 
 def test_a_check_for_incoming_mail_does_not_look_at_relayed_mail() -> None:
     check = GtubeCheck("incoming", relayed=False)
-    assert check.begin(Scanned(NOON, relayed=True, usage=Usage())) is None
-    assert check.begin(Scanned(NOON, relayed=False, usage=Usage())) is not None
+    assert check.begin(Scanned(NOON, relayed=True, usage=Usage)) is None
+    assert check.begin(Scanned(NOON, relayed=False, usage=Usage)) is not None
 
 
 def test_the_budget_is_exceeded_by_one_more_than_it_holds() -> None:
     check = RecipientBudgetCheck("rush", Limits(account_recipients=Budget(3, timedelta(hours=1))))
 
     def found(count: int) -> bool | None:
-        scan = check.begin(Scanned(NOON, relayed=True, usage=Usage(account_recipients=count)))
+        scan = check.begin(Scanned(NOON, relayed=True, usage=lambda: Usage(count)))
         assert scan is not None
         return scan.finding().found
 
     assert found(3) is False
     assert found(4) is True
-    assert check.begin(Scanned(NOON, relayed=False, usage=Usage())) is None
+    assert check.begin(Scanned(NOON, relayed=False, usage=Usage)) is None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from posthouse.policy.facts import WatchedName
 from posthouse.policy.rules import AddressSet, Door, DoorKind
-from posthouse.sessions.wording import SiteWords
+from posthouse.sessions.wording_fields import SiteWords
 from posthouse.telemetry.cases import Search
 from tests.sessions.post import PASSWORD, SIGNED_IN, post, read_reply, rules_with
 

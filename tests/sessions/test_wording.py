@@ -14,13 +14,8 @@ from posthouse.policy.networks import NetworkTable
 from posthouse.policy.reasons import WORDINGS, Reason
 from posthouse.policy.rules import Door, DoorKind, ListenerRule, LocalDomain, Rules, Service
 from posthouse.sessions.offering import how_to_sign_in, sign_in_port, takes_sign_ins
-from posthouse.sessions.wording import (
-    FIELDS,
-    Particulars,
-    SiteWords,
-    enumeration,
-    reply_to,
-)
+from posthouse.sessions.wording import reply_to
+from posthouse.sessions.wording_fields import FIELDS, Particulars, SiteWords, enumeration
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 MX = ListenerRule("mx", Service.SMTP, ports=(25,))

@@ -23,7 +23,8 @@ from posthouse.policy.reasons import WORDINGS
 from posthouse.policy.rules import Rules
 from posthouse.policy.transaction import decide_transaction, deciding
 from posthouse.server.incoming import site_words
-from posthouse.sessions.wording import Particulars, reply_to
+from posthouse.sessions.wording import reply_to
+from posthouse.sessions.wording_fields import Particulars
 
 
 @click.command()

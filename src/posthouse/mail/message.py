@@ -20,9 +20,7 @@ HEADER_OCTETS_MAX: Final = 65_536
 
 _NAME: Final = re.compile(rb"[!-9;-~]+")
 # A field with its folded lines, none of them of white space only.
-_FIELD: Final = re.compile(
-    rb"([!-9;-~]+[ \t]*):((?:[^\r\n\x00]++|\r\n[ \t]++(?!\r))*+)\r\n"
-)
+_FIELD: Final = re.compile(rb"([!-9;-~]+[ \t]*):((?:[^\r\n\x00]++|\r\n[ \t]++(?!\r))*+)\r\n")
 _SPACE: Final = (b" ", b"\t")
 _BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
 _UNSAFE_HELLO: Final = re.compile(r"[^A-Za-z0-9._:\[\]-]")

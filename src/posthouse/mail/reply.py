@@ -39,16 +39,19 @@ class Reply(Struct, frozen=True):
             ValueError: If a line holds a control character or exceeds 512 octets. A reply is
                 written by us, so this is a bug and never the peer's doing.
         """
-        lines = self.text.split("\n")
-        prefix = f"{self.status} " if self.status else ""
-        marks = ["-"] * (len(lines) - 1) + [" "]
-        wire = [f"{self.code}{mark}{prefix}{line}" for mark, line in zip(marks, lines, strict=True)]
+        status = f"{self.status} " if self.status else ""
+        *others, last = self.text.split("\n")
+        wire = [f"{self.code}-{status}{line}" for line in others]
+        wire.append(f"{self.code} {status}{last}")
         for line in wire:
             if _CONTROL.search(line) or len(line) > LINE_OCTETS_MAX - 2:
                 raise ValueError(f"unsendable reply line: {line!r}")
-        return "".join(f"{line}\r\n" for line in wire).encode("ascii")
+        wire.append("")
+        return "\r\n".join(wire).encode("ascii")
 
     def __str__(self) -> str:
         """The reply in one line, as logs and reports quote it."""
         text = self.text.replace("\n", "; ")
+        if self.status and text:
+            return f"{self.code} {self.status} {text}"
         return " ".join(part for part in (str(self.code), self.status, text) if part)

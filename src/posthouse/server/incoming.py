@@ -37,7 +37,7 @@ from posthouse.sessions.recording import Recorder
 from posthouse.sessions.scanning import Check, GtubeCheck, RecipientBudgetCheck
 from posthouse.sessions.smtp import SmtpSession
 from posthouse.sessions.smtp_service import SmtpLimits, SmtpService
-from posthouse.sessions.wording import SiteWords
+from posthouse.sessions.wording_fields import SiteWords
 
 MAILDROP_THREADS: Final = 4
 RECIPIENTS_BEYOND_MAX: Final = 1000  # RCPT that one message may have refused; then 421

@@ -11,7 +11,6 @@ from posthouse.policy.facts import Usage
 from posthouse.policy.rules import Limits
 from posthouse.sessions.transaction import Transaction
 
-
 NO_USAGE: Final = Usage()
 
 

@@ -17,7 +17,8 @@ from posthouse.policy.facts import Request
 from posthouse.policy.rules import Rules
 from posthouse.sessions.advice import Advice
 from posthouse.sessions.shadow import Shadow
-from posthouse.sessions.wording import Particulars, SiteWords, reply_to, welcome
+from posthouse.sessions.wording import reply_to, welcome
+from posthouse.sessions.wording_fields import Particulars, SiteWords
 from posthouse.telemetry.case import Case, case_of
 from posthouse.telemetry.events import Decided, LogEvent, Refused
 

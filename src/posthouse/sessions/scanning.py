@@ -3,7 +3,7 @@
 A check only finds; what becomes of the mail (refuse, hold, mark) is the policy's to decide.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -22,12 +22,12 @@ class Scanned(Struct, frozen=True):
     Attributes:
         at: When the content began.
         relayed: The sender came through a door.
-        usage: What the sender sent lately, this message's recipients included.
+        usage: Tells what the sender sent lately, this message's recipients included.
     """
 
     at: datetime
     relayed: bool
-    usage: Usage
+    usage: Callable[[], Usage]
 
 
 class Scan(Protocol):
@@ -96,7 +96,7 @@ class RecipientBudgetCheck:
 
     def begin(self, scanned: Scanned) -> Scan | None:
         """Start on relayed mail; strangers only reach our own people."""
-        return _BudgetScan(self.name, self._limits, scanned.usage) if scanned.relayed else None
+        return _BudgetScan(self.name, self._limits, scanned.usage()) if scanned.relayed else None
 
 
 class _BudgetScan:
@@ -137,5 +137,5 @@ class Screening:
 
 
 _ANY_TIME: Final = datetime.min.replace(tzinfo=UTC)
-NO_SCREENING: Final = Screening((), Scanned(_ANY_TIME, relayed=False, usage=Usage()))
+NO_SCREENING: Final = Screening((), Scanned(_ANY_TIME, relayed=False, usage=Usage))
 """Where no check is at work."""

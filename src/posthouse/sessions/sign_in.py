@@ -19,7 +19,7 @@ from posthouse.protocol.smtp.events import AuthRequested
 from posthouse.sessions.exchange import Asker, Exchange, Question, Settled, Verifier
 from posthouse.sessions.gathering import SignedIn
 from posthouse.sessions.recording import Recorder
-from posthouse.sessions.wording import Particulars
+from posthouse.sessions.wording_fields import Particulars
 from posthouse.telemetry import events
 from posthouse.telemetry.events import LogEvent
 

@@ -29,7 +29,7 @@ from posthouse.sessions.scanning import NO_SCREENING, Scanned, Screening
 from posthouse.sessions.smtp_service import SmtpService
 from posthouse.sessions.timing import timing_of
 from posthouse.sessions.transaction import Transaction
-from posthouse.sessions.wording import Particulars
+from posthouse.sessions.wording_fields import Particulars
 from posthouse.spool.records import StorageError
 from posthouse.telemetry.events import Accepted, Held
 
@@ -122,6 +122,7 @@ class MailWork:
     def add_recipient(self, event: RecipientReceived) -> Reply:
         """Answer RCPT; each recipient is decided by itself."""
         transaction, service = self._open(), self._service
+        transaction.asked = True
         exists, unreadable = self._look_up(event.forward_path)
         request = Request(
             at=service.now(),
@@ -191,8 +192,11 @@ class MailWork:
         service = self._service
         if not service.checks:
             return NO_SCREENING
-        usage = service.counts.now(transaction, None)
-        scanned = Scanned(at=service.now(), relayed=transaction.recognised, usage=usage)
+        scanned = Scanned(
+            at=service.now(),
+            relayed=transaction.recognised,
+            usage=lambda: service.counts.now(transaction, None),
+        )
         return Screening(service.checks, scanned)
 
     def _examined(self, transaction: Transaction) -> ArrivingMessage | None:

@@ -24,6 +24,7 @@ class Transaction:
         recognised: The client came through a door.
         taken: Addresses used so far that are other people's.
         at: When it began.
+        asked: A recipient was asked for, granted or not.
         grants: What was granted and is not recorded yet: MAIL first, then its recipients.
         recipients: Accepted ones, in their order.
         mailboxes: Their forward-paths.
@@ -43,6 +44,7 @@ class Transaction:
         self.recognised = bool(granted.decision.recognitions)
         self.taken = granted.request.taken
         self.grants = [granted]
+        self.asked = False
         self.recipients: list[Recipient] = []
         self.mailboxes: tuple[Mailbox, ...] = ()
         self.content: IncomingContent | None = None
@@ -81,7 +83,7 @@ class Transaction:
     @property
     def told_of(self) -> list[Granted]:
         """What is worth a case if the transaction comes to nothing: MAIL only if it was alone."""
-        return self.grants[1:] or self.grants
+        return self.grants[1:] if self.asked else self.grants
 
     def abandon(self) -> None:
         """Throw away what came; may be repeated."""
