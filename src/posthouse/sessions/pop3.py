@@ -197,7 +197,7 @@ class Pop3Session(StreamProtocol):
             case Utf8Requested():
                 self._core.answer(replies.UTF8_ON)
             case LanguageRequested(tag=tag):
-                self._answer(pop3_transaction.languages(tag))
+                self._speak(tag)
             case CapabilitiesRequested():
                 self._core.answer_capabilities()
             case TlsRequested():
@@ -208,6 +208,17 @@ class Pop3Session(StreamProtocol):
                 self._answer(pop3_transaction.answer(self._maildrop, event))
             case _:
                 self._handle_sign_in(event)
+
+    def _speak(self, wanted: str | None) -> None:
+        """List our languages, or change to one of them (RFC 6856 section 3)."""
+        language = None if wanted is None else replies.language_for(wanted)
+        if wanted is None:
+            self._answer(LongAnswer(replies.LANGUAGES, iter([pop3_transaction.languages()])))
+        elif language is None:
+            self._core.answer(replies.NO_SUCH_LANGUAGE)
+        else:
+            self._core.language = language
+            self._core.answer(replies.LANGUAGE_TAKEN[language])
 
     def _begin_tls(self) -> None:
         context = self._service.tls
@@ -233,7 +244,7 @@ class Pop3Session(StreamProtocol):
                 self._core.answer(replies.NAME_TAKEN)
             case MechanismsRequested():
                 names = "".join(f"{name}\r\n" for name in self._offer().mechanisms).encode("ascii")
-                self._answer(LongAnswer(replies.ok("Mechanisms"), iter([names])))
+                self._answer(LongAnswer(replies.MECHANISMS, iter([names])))
             case PasswordGiven() | ApopGiven() | AuthRequested() | SaslResponse():
                 turn = self._sign_in.take(event, self._offer().mechanisms)
                 if isinstance(turn, Reply | replies.Challenge):
@@ -252,7 +263,7 @@ class Pop3Session(StreamProtocol):
             self._account = result.account
             self.set_idle_time(self._service.limits.idle_time)
             count, octets = result.maildrop.count, result.maildrop.octets
-            self._core.answer(replies.ok(f"{count} messages ({octets} octets)"))
+            self._core.answer(replies.summary(count, octets))
         elif self.is_ending:
             return
         elif isinstance(result, replies.Challenge):

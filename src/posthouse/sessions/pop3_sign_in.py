@@ -112,7 +112,7 @@ class SignInWork:
             turn = exchange.respond(response)
         except SaslError as problem:
             self._exchange = None
-            return replies.error(f"Sign-in failed: {problem}")
+            return replies.sign_in_broken(str(problem))
         match turn:
             case Settled():
                 return self._finish(exchange.mechanism, turn)

@@ -18,7 +18,7 @@ from posthouse.protocol.pop3.events import (
     StatusRequested,
     UniqueIdsRequested,
 )
-from posthouse.protocol.pop3.replies import Reply
+from posthouse.protocol.pop3.replies import LANGUAGE_NAMES, Reply
 
 READ_OCTETS: Final = 64 * 1024  # of a message in memory at a time, about
 
@@ -61,7 +61,7 @@ def answer(maildrop: Maildrop, event: Event) -> Reply | LongAnswer:
             return _missing(maildrop, number) or _deleted(maildrop, number)
         case ResetReceived():
             maildrop.unmark_all()
-            return replies.ok(f"{maildrop.count} messages ({maildrop.octets} octets)")
+            return replies.summary(maildrop.count, maildrop.octets)
         case NoopReceived():
             return replies.NOTHING_DONE
         case _:
@@ -83,7 +83,7 @@ def _one_or_all(
     unique: bool = False,
 ) -> Reply | LongAnswer:
     if number is None:
-        opening = replies.ok(f"{maildrop.count} messages ({maildrop.octets} octets)")
+        opening = replies.summary(maildrop.count, maildrop.octets)
         return LongAnswer(opening, content.listing(every))
     if missing := _missing(maildrop, number):
         return missing
@@ -94,14 +94,14 @@ def _one_or_all(
 def _message(maildrop: Maildrop, number: int, lines: int | None) -> LongAnswer:
     blocks = maildrop.read(number)
     if lines is None:
-        opening = replies.ok(f"{maildrop.size(number)} octets")
+        opening = replies.content_follows(maildrop.size(number))
         return LongAnswer(opening, blocks, reads_files=True)
     return LongAnswer(replies.ok(), content.top(blocks, lines), reads_files=True)
 
 
 def _deleted(maildrop: Maildrop, number: int) -> Reply:
     maildrop.mark(number)
-    return replies.ok("Marked; it is removed at QUIT")
+    return replies.MARKED
 
 
 class Gathered(Struct, frozen=True):
@@ -134,10 +134,7 @@ def remove_and_close(maildrop: Maildrop) -> int:
         maildrop.close()
 
 
-def languages(tag: str | None) -> Reply | LongAnswer:
-    """Answer LANG (RFC 6856 section 3): our replies are in English, whatever is asked."""
-    if tag is None:
-        return LongAnswer(replies.LANGUAGES, iter([b"en English\r\n"]))
-    if tag.lower() in ("*", "en", "i-default") or tag.lower().startswith("en-"):
-        return replies.LANGUAGE_TAKEN
-    return replies.NO_SUCH_LANGUAGE
+def languages() -> bytes:
+    """Return what LANG lists (RFC 6856 section 3)."""
+    lines = (f"{language.value} {name}\r\n" for language, name in LANGUAGE_NAMES.items())
+    return "".join(lines).encode()

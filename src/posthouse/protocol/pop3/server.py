@@ -27,7 +27,7 @@ from posthouse.protocol.pop3.events import (
     TlsRequested,
     UserNamed,
 )
-from posthouse.protocol.pop3.replies import Challenge, Reply
+from posthouse.protocol.pop3.replies import Challenge, Language, Reply
 from posthouse.protocol.pop3.states import AFTER, AFTER_FAILURE, Phase, Verb
 
 _VERBS: Final = {verb.value: verb for verb in Verb if verb is not Verb.EXCHANGE_LINE}
@@ -102,10 +102,12 @@ class ServerConnection:
 
     Attributes:
         phase: How far the session has come.
+        language: Of the replies (RFC 6856 section 3).
     """
 
     def __init__(self, offer: Offer, limits: CoreLimits = CoreLimits()) -> None:  # noqa: B008 - frozen
         self.phase = Phase.AUTHORIZATION
+        self.language = Language.ENGLISH
         self._offer = offer
         self._limits = limits
         self._unread = LineBuffer()
@@ -171,11 +173,13 @@ class ServerConnection:
         A `Challenge` answers AUTH or a line of its exchange only.
         """
         event = self._take_awaiting()
-        self._unsent += reply.encode()
         if isinstance(reply, Challenge):
+            self._unsent += reply.encode()
             assert isinstance(event, AuthRequested | SaslResponse), "no exchange"
             self.phase = Phase.EXCHANGE
-        elif isinstance(event, ConnectionAbused):
+            return
+        self._unsent += reply.encode(self.language)
+        if isinstance(event, ConnectionAbused):
             self.end()
         else:
             self._move(event, reply)
@@ -184,7 +188,7 @@ class ServerConnection:
         """Answer the event by a positive reply that content follows (multi-line response)."""
         assert self._awaiting is not None, "nothing to answer"
         assert reply.is_positive, "only a positive reply has content"
-        self._unsent += reply.encode()
+        self._unsent += reply.encode(self.language)
         self._content = DotWriter()
 
     def send_content(self, octets: bytes) -> None:
@@ -203,13 +207,14 @@ class ServerConnection:
     def answer_capabilities(self) -> None:
         """Answer `CapabilitiesRequested` by what is offered now (RFC 2449 section 5)."""
         assert isinstance(self._awaiting, CapabilitiesRequested), "CAPA was not asked"
-        self.begin_content(replies.ok("What this server can do now"))
+        self.begin_content(replies.CAPABILITIES)
         self.send_content("".join(f"{line}\r\n" for line in self._capabilities()).encode("ascii"))
         self.end_content()
 
     def tls_started(self) -> None:
         """Go on after the handshake; what was said in clear is forgotten (RFC 2595 section 4)."""
         self.phase = Phase.AUTHORIZATION
+        self.language = Language.ENGLISH
         self._unread.forget()
         self._octets_without_line = 0
         self._name = ""
@@ -224,7 +229,7 @@ class ServerConnection:
     def say_last(self, reply: Reply) -> None:
         """End the session with a reply that nobody asked for, unless content is half sent."""
         if self._content is None and self.phase not in (Phase.CLOSED, Phase.HANDSHAKE):
-            self._unsent += reply.encode()
+            self._unsent += reply.encode(self.language)
         self.end()
 
     def bytes_to_send(self) -> bytes:
