@@ -90,6 +90,26 @@ def test_any_split_gives_the_same_and_only_blanks_and_newlines_come_in(
     assert b"".join(whole.split()) == b"".join(octets.split())
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"DKIM-Signature: v=1; d=example.net; b=x",
+        b"ARC-Message-Signature: i=1; d=example.net; b=x",
+        b'Content-type:\r\n Multipart/Signed; micalg=sha-256; boundary="b"',
+    ],
+    ids=["dkim", "arc", "s/mime"],
+)
+@pytest.mark.parametrize("octets", [UNBROKEN, UNBROKEN * 100], ids=["small", "large"])
+async def test_what_somebody_signed_is_not_folded(field: bytes, octets: bytes) -> None:
+    wire, signed = Wire(), field + b"\r\n" + octets
+    carrier = LongLineCarrier(wire, LongLines.FOLD)
+    await carrier.deliver(BY_MX, work(), content(signed))
+    assert wire.sent == [signed]
+    carrier.rule = LongLines.REFUSE
+    outcomes = await carrier.deliver(BY_MX, work(), content(signed))
+    assert isinstance(outcomes[0], Failed)
+
+
 @pytest.mark.parametrize("octets", [WORDS, b"a: b\r\n\r\n" + UNBROKEN * 100])
 async def test_the_rule_decides(octets: bytes) -> None:
     wire = Wire()

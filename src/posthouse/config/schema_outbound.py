@@ -175,8 +175,9 @@ class Outbound(Section):
         Literal["fold", "refuse", "keep"],
         meaning(
             "Mail to other servers with lines of more than 998 octets, which some of them break or"
-            " refuse. fold: broken at a blank before we sign. refuse: returned to its sender. keep:"
-            " sent as it is. Nothing is ever cut off."
+            " refuse. fold: broken at a blank before we sign, but left as they are in mail that"
+            " somebody signed (DKIM, ARC, S/MIME, PGP), whose signature would break. refuse:"
+            " returned to its sender. keep: sent as it is. Nothing is ever cut off."
         ),
     ] = "fold"
     sessions: Annotated[Count, meaning("Sessions to all next hops at a time.")] = 100

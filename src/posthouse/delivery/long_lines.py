@@ -1,6 +1,8 @@
 """Lines that are longer than a mail may have them (RFC 5322 §2.1.1): folded or refused, never cut.
 
 Some servers break such lines anywhere or end the session; so we do it ourselves before we sign.
+What somebody else signed is left as it is: folding would make a good signature a bad one (RFC 6376
+§5.3).
 """
 
 import asyncio
@@ -12,11 +14,13 @@ from posthouse.delivery.attempts import Carrier
 from posthouse.delivery.content import Content
 from posthouse.delivery.outcomes import Failed, Outcome
 from posthouse.delivery.routes import Route
+from posthouse.mail.message import HeaderSection
 from posthouse.spool.records import Work
 
 LINE_OCTETS_MAX: Final = 998  # without CRLF
 TOO_LONG: Final = f"a line of the message is longer than {LINE_OCTETS_MAX} octets"
 
+_SIGNATURES: Final = ("DKIM-Signature", "ARC-Message-Signature")
 _CONTINUES: Final = range(0x80, 0xC0)  # octets of UTF-8 that begin no character
 
 
@@ -104,7 +108,7 @@ class LongLineCarrier:
             growth = await _growth(content)
             if growth and self.rule is LongLines.REFUSE:
                 return dict.fromkeys(work.indices, Failed("5.6.0", TOO_LONG))
-            if growth:
+            if growth and not _is_signed(content.header):
                 content = Content(_Folded(content), "", content.octets + growth)
         return await self._carrier.deliver(route, work, content)
 
@@ -127,6 +131,14 @@ class _Folded:
                 yield block
         if last := folder.end():
             yield last
+
+
+def _is_signed(header: HeaderSection) -> bool:
+    """Whether somebody vouches for each octet: by DKIM, ARC, S/MIME or PGP (RFC 1847)."""
+    if any(header.fields(name) for name in _SIGNATURES):
+        return True
+    kinds = (value.strip().lower() for value in header.fields("Content-Type"))
+    return any(kind.startswith(b"multipart/signed") for kind in kinds)
 
 
 async def _growth(content: Content) -> int:
