@@ -14,7 +14,7 @@ import pytest
 
 from posthouse.server import requests
 from posthouse.server.asking import AskError, ask
-from posthouse.server.lifecycle import utc_now
+from posthouse.server.loading import utc_now
 from posthouse.server.tls import own_certificate
 from tests.server.serving import CONFIGURATION, PASSWORD, Served, served
 

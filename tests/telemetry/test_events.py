@@ -17,7 +17,7 @@ NAMES = {
     "deferred", "delivered", "disconnected", "disk-full", "dropped", "events-dropped", "failed",
     "grant-changed", "held", "mail-fetched", "name-unreadable", "noted", "refused", "released",
     "reload-failed", "reloaded", "shadow-differs", "sign-in-failed", "signed-in", "started",
-    "stopped", "store-failed", "tls-failed", "tls-started",
+    "stopped", "store-failed", "tls-failed", "tls-started", "worker-ended", "worker-started",
 }  # fmt: skip
 
 
@@ -31,7 +31,7 @@ def test_an_event_says_what_each_field_means(kind: type[LogEvent]) -> None:
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*", kind.name)
     assert isinstance(kind.level, Level)
     assert list(field_meanings(kind)) == list(kind.__struct_fields__)
-    assert not {"at", "level", "event"} & set(kind.__struct_fields__), "the log's own"
+    assert not {"at", "level", "event", "worker"} & set(kind.__struct_fields__), "the log's own"
 
 
 def test_the_page_is_in_step() -> None:

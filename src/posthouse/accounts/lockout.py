@@ -2,8 +2,10 @@
 
 from collections import OrderedDict, deque
 from datetime import datetime
+from ipaddress import ip_address
 from typing import Final
 
+from posthouse.accounts.notices import Board, Notice
 from posthouse.policy.facts import Address
 from posthouse.policy.rules import Budget
 
@@ -12,15 +14,41 @@ PAIRS_MAX: Final = 50_000  # remembered at once; the one least lately seen is fo
 Pair = tuple[str, Address]
 
 
-class Lockout:
-    """Counts failed sign-ins by (account name as given, address)."""
+class SignInFailed(Notice, frozen=True):
+    """Somebody failed to sign in at another worker."""
 
-    def __init__(self, budget: Budget) -> None:
+    name: str
+    address: str
+    at: datetime
+
+
+class SignInSucceeded(Notice, frozen=True):
+    """He knew the password after all."""
+
+    name: str
+    address: str
+
+
+class Lockout:
+    """Counts failed sign-ins by (account name as given, address).
+
+    Args:
+        budget: How many there may be.
+        board: Where other workers count too; None: there are none.
+    """
+
+    def __init__(self, budget: Budget, board: Board | None = None) -> None:
         self.budget = budget
         self._failures: OrderedDict[Pair, deque[datetime]] = OrderedDict()
+        self._board = board
+        if board is not None:
+            board.hear(SignInFailed, lambda _, it: self._count_failure(_pair(it), it.at))
+            board.hear(SignInSucceeded, lambda _, it: self._forget(_pair(it)))
 
     def is_locked(self, pair: Pair, now: datetime) -> bool:
         """Whether the budget is spent; true also for the right password then."""
+        if self._board is not None:
+            self._board.pull()
         return len(self._lately(pair, now)) >= self._count
 
     def minutes_left(self, pair: Pair, now: datetime) -> int:
@@ -33,6 +61,11 @@ class Lockout:
 
     def note_failure(self, pair: Pair, now: datetime) -> None:
         """Count a failure."""
+        self._count_failure(pair, now)
+        if self._board is not None:
+            self._board.post(SignInFailed(pair[0], str(pair[1]), now))
+
+    def _count_failure(self, pair: Pair, now: datetime) -> None:
         failures = self._failures.setdefault(pair, deque())
         failures.append(now)
         while len(failures) > self._count:
@@ -43,7 +76,11 @@ class Lockout:
 
     def note_success(self, pair: Pair) -> None:
         """Forget the failures of somebody who knew the password after all."""
-        self._failures.pop(pair, None)
+        if self._forget(pair) and self._board is not None:
+            self._board.post(SignInSucceeded(pair[0], str(pair[1])))
+
+    def _forget(self, pair: Pair) -> bool:
+        return self._failures.pop(pair, None) is not None
 
     @property
     def _count(self) -> int:
@@ -58,3 +95,7 @@ class Lockout:
         if not failures:
             del self._failures[pair]
         return failures
+
+
+def _pair(told: SignInFailed | SignInSucceeded) -> Pair:
+    return told.name, ip_address(told.address)

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
+from posthouse.accounts.notices import Board, Notice
 from posthouse.accounts.saving import Saver
 from posthouse.policy.facts import Address
 from posthouse.policy.networks import fold
@@ -16,6 +17,7 @@ from posthouse.telemetry.database import Kind, StoreError, explained, open_for_w
 SESSIONS_MAX: Final = 200_000  # (address, account) pairs; the oldest go first
 ADDRESS_SESSIONS_MAX: Final = 200  # of one address, so that no decision gets slow
 FORGET_EVERY: Final = timedelta(minutes=1)
+TELL_AGAIN: Final = timedelta(seconds=1)  # how late other workers hear of a further command
 LOOK_AGAIN: Final = timedelta(seconds=10)  # at a file that could not be read
 
 _FIRST: Final = """
@@ -37,6 +39,14 @@ SIGN_INS: Final = Kind(
 _Key = tuple[Address, str]
 
 
+class Fetched(Notice, frozen=True):
+    """Somebody used POP3 at another worker."""
+
+    address: str
+    account: str
+    at: datetime
+
+
 class PopSignIns:
     """The last POP3 command of each account from each address.
 
@@ -50,6 +60,8 @@ class PopSignIns:
         *,
         keep: timedelta = timedelta(days=1, hours=1),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        board: Board | None = None,
+        saves: bool = True,
     ) -> None:
         """Read the file, making it if it is not there.
 
@@ -58,8 +70,13 @@ class PopSignIns:
             keep: How long after its last command a session is remembered: the longest window and
                 a day, so that an ended window can be told from a stranger.
             now: The clock.
+            board: Where other workers tell of sign-ins, and are told.
+            saves: Whether this worker writes the file: one of them does.
         """
         self.keep = keep
+        self._board = board
+        self._saves = saves
+        self._told: dict[_Key, datetime] = {}  # when the others were told last
         self._path = path
         self._now = now
         self._lock = threading.Lock()
@@ -72,6 +89,10 @@ class PopSignIns:
         self._connection: sqlite3.Connection | None = None
         self._read()
         self._saver = Saver("sign-ins", self._save)
+        if board is not None:
+            board.hear(
+                Fetched, lambda _, it: self._note((ip_address(it.address), it.account), it.at)
+            )
 
     @property
     def problem(self) -> str:
@@ -81,10 +102,28 @@ class PopSignIns:
     def note(self, address: Address, account: str, at: datetime) -> None:
         """Remember a command of a signed-in POP3 session. Cheap; never raises."""
         key = (fold(address), account)
+        self._note(key, at)
+        if self._board is not None:
+            self._tell_others(self._board, key, at)
+
+    def _note(self, key: _Key, at: datetime) -> None:
         with self._lock:
             self._unsaved.add(key)
             self._remember(*key, at)
         self._saver.changed()
+
+    def _hear(self, _: int, fetched: Fetched) -> None:
+        self._note((ip_address(fetched.address), fetched.account), fetched.at)
+
+    def _tell_others(self, board: Board, key: _Key, at: datetime) -> None:
+        """At once where a session begins; of its further commands now and then."""
+        told = self._told.get(key)
+        if told is not None and timedelta(0) <= at - told < TELL_AGAIN:
+            return
+        if len(self._told) >= SESSIONS_MAX:
+            self._told.clear()
+        self._told[key] = at
+        board.post(Fetched(str(key[0]), key[1], at))
 
     def sessions_from(self, address: Address) -> tuple[tuple[str, datetime], ...]:
         """Return (account, last command) for an address, the latest first, ended windows too.
@@ -94,6 +133,8 @@ class PopSignIns:
         """
         if self._unread is not None:
             self._read_again()
+        if self._board is not None:
+            self._board.pull()
         with self._lock:
             found = self._sessions.get(fold(address))
             if not found:
@@ -178,6 +219,8 @@ class PopSignIns:
             if forget:
                 self._forgot = now
                 self._forget_until(now - self.keep)
+        if not self._saves:
+            return
         try:
             with explained(self._path, SIGN_INS), transaction(self._connection):
                 self._connection.executemany(

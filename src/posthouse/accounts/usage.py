@@ -11,6 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
+from posthouse.accounts.notices import Board, Notice
 from posthouse.accounts.saving import Saver
 from posthouse.accounts.windows import Window
 from posthouse.mail.address import Mailbox
@@ -48,9 +49,14 @@ CREATE TABLE known_recipients (
 ) WITHOUT ROWID;
 """
 
+# Up to where the notices of other workers are in the counts: who begins again reads on from there.
+_SECOND: Final = """
+CREATE TABLE heard (run TEXT NOT NULL, position INTEGER NOT NULL);
+"""
+
 USAGE: Final = Kind(
     application_id=0x50487573,  # "PHus"
-    upgrades=(_FIRST,),
+    upgrades=(_FIRST, _SECOND),
     wal=True,
     remedy="move it away: counting begins anew",
 )
@@ -66,13 +72,44 @@ _Subject = tuple[_Counted, str]
 _Known = tuple[str, bytes]
 
 
+class Sent(Notice, frozen=True):
+    """Another worker accepted a message.
+
+    Attributes:
+        account: Whose; "" for none.
+        address: The client's.
+        count: Its recipients.
+        new: Of these, new to the account.
+        known: The recipients, as they are remembered.
+        at: When, in seconds since 1970.
+    """
+
+    account: str
+    address: str
+    count: int
+    new: int
+    known: tuple[bytes, ...]
+    at: float
+
+
 class UsageCounters:
     """Counts recipients by account, or by address for those without one. Survives a restart."""
 
     def __init__(
-        self, path: Path, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        path: Path,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        board: Board | None = None,
+        saves: bool = True,
     ) -> None:
         """Read the file, making it if it is not there.
+
+        Args:
+            path: The file.
+            now: The clock.
+            board: Where other workers tell what they accepted, and are told.
+            saves: Whether this worker writes the file (one does, it exists for the others).
 
         Raises:
             StoreError: If it cannot be opened or is not ours.
@@ -84,12 +121,18 @@ class UsageCounters:
         self._known: dict[_Known, bool] = {}
         self._unsaved: set[_Subject] = set()
         self._unsaved_known: dict[_Known, float] = {}
-        self._writer = open_for_writing(path, USAGE)
-        self._writer.execute("PRAGMA synchronous = NORMAL")
+        self._board = board
+        self._heard_until = 0
+        self._writer: sqlite3.Connection | None = None
+        if saves:
+            self._writer = open_for_writing(path, USAGE)
+            self._writer.execute("PRAGMA synchronous = NORMAL")
         self._reader = open_for_reading(path, USAGE)
         self._forgot = now() - timedelta(days=1)
         self._read()
         self._saver = Saver("usage", self._save)
+        if board is not None:
+            board.hear(Sent, self._hear)
 
     @property
     def problem(self) -> str:
@@ -113,6 +156,8 @@ class UsageCounters:
             limits: Whose budgets are asked; a budget that is None is not counted.
             at: The moment.
         """
+        if self._board is not None:
+            self._board.pull()
         with self._lock:
             if not account:
                 key = (_Counted.ADDRESS, address_text(fold(address)))
@@ -131,26 +176,42 @@ class UsageCounters:
         self, account: str, address: Address, recipients: Sequence[Mailbox], at: datetime
     ) -> None:
         """Count the recipients of an accepted message. Never waits for the disk, never raises."""
+        known = tuple(digest for _, digest in _keys(account, recipients)) if account else ()
         with self._lock:
-            if not account:
-                self._add((_Counted.ADDRESS, address_text(fold(address))), len(recipients), at)
-            else:
-                self._add((_Counted.ACCOUNT, account), len(recipients), at)
-                new = 0
-                for key in _keys(account, recipients):
-                    new += not self._is_known(key)
-                    self._learn(key)
-                    if len(self._unsaved_known) < KNOWN_MAX:
-                        self._unsaved_known[key] = at.timestamp()
-                if new:
-                    self._add((_Counted.ACCOUNT_NEW, account), new, at)
+            new = sum(not self._is_known((account, digest)) for digest in known)
+            sent = Sent(
+                account, address_text(fold(address)), len(recipients), new, known, at.timestamp()
+            )
+            self._count(sent)
+        if self._board is not None:
+            self._board.post(sent)
+
+    def _count(self, sent: Sent) -> None:
+        if not sent.account:
+            self._add((_Counted.ADDRESS, sent.address), sent.count, sent.at)
+        else:
+            self._add((_Counted.ACCOUNT, sent.account), sent.count, sent.at)
+            for digest in sent.known:
+                key = (sent.account, digest)
+                self._learn(key)
+                if len(self._unsaved_known) < KNOWN_MAX:
+                    self._unsaved_known[key] = sent.at
+            if sent.new:
+                self._add((_Counted.ACCOUNT_NEW, sent.account), sent.new, sent.at)
         self._saver.changed()
+
+    def _hear(self, _: int, sent: Sent) -> None:
+        """Count what another worker accepted, unless it was in the file already."""
+        with self._lock:
+            if self._board is None or self._board.position >= self._heard_until:
+                self._count(sent)
 
     def close(self) -> None:
         """Save what is not saved and let go of the file."""
         self._saver.close()
         self._reader.close()
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
     def _total(self, key: _Subject, budget: Budget | None, at: datetime) -> int:
         window = self._windows.get(key)
@@ -158,8 +219,8 @@ class UsageCounters:
             return 0
         return window.total((at - budget.period).timestamp())
 
-    def _add(self, key: _Subject, count: int, at: datetime) -> None:
-        self._windows.setdefault(key, Window()).add(at.timestamp(), count)
+    def _add(self, key: _Subject, count: int, at: float) -> None:
+        self._windows.setdefault(key, Window()).add(at, count)
         self._windows.move_to_end(key)
         self._unsaved.add(key)
         if len(self._windows) > SUBJECTS_MAX:
@@ -186,26 +247,38 @@ class UsageCounters:
     def _read(self) -> None:
         since = (self._now() - KEPT).timestamp()
         with explained(self._path, USAGE):
-            rows = self._writer.execute(
+            self._reader.execute("BEGIN")
+            rows = self._reader.execute(
                 "SELECT counted, subject, at, count FROM counts WHERE at > ? ORDER BY at", (since,)
             )
             for counted, subject, at, count in rows:
                 key = (_Counted(counted), subject)
                 self._windows.setdefault(key, Window()).entries.append((at, count))
                 self._windows.move_to_end(key)
+            heard = self._reader.execute("SELECT run, position FROM heard").fetchone()
+            self._reader.execute("COMMIT")
+        if self._board is not None and heard is not None and heard[0] == self._board.run:
+            self._heard_until = heard[1]
 
     def _save(self) -> None:
         now = self._now()
         with self._lock:
+            board = self._board
+            heard = None if board is None else (board.run, board.position)
             unsaved, self._unsaved = self._unsaved, set()
             known, self._unsaved_known = self._unsaved_known, {}
             windows = {key: self._entries(key, now) for key in unsaved}
+        if self._writer is None:
+            return  # somebody else saves
         try:
             with explained(self._path, USAGE), transaction(self._writer):
-                self._write(windows, known)
+                _write(self._writer, windows, known)
+                if heard is not None:
+                    self._writer.execute("DELETE FROM heard")
+                    self._writer.execute("INSERT INTO heard VALUES (?, ?)", heard)
                 if now - self._forgot >= timedelta(hours=1):
                     self._forgot = now
-                    self._forget(now)
+                    _forget(self._writer, now)
         except StoreError:
             with self._lock:
                 self._unsaved |= unsaved
@@ -219,26 +292,30 @@ class UsageCounters:
         window.forget((now - KEPT).timestamp())
         return list(window.entries)
 
-    def _write(
-        self, windows: dict[_Subject, list[tuple[float, int]]], known: dict[_Known, float]
-    ) -> None:
-        for (counted, subject), entries in windows.items():
-            self._writer.execute(
-                "DELETE FROM counts WHERE counted = ? AND subject = ?", (counted.value, subject)
-            )
-            self._writer.executemany(
-                "INSERT OR REPLACE INTO counts VALUES (?, ?, ?, ?)",
-                [(counted.value, subject, at, count) for at, count in entries],
-            )
-        self._writer.executemany(
-            "INSERT OR REPLACE INTO known_recipients VALUES (?, ?, ?)",
-            [(*key, at) for key, at in known.items()],
-        )
 
-    def _forget(self, now: datetime) -> None:
-        before = (now - RECIPIENTS_KEPT).timestamp()
-        self._writer.execute("DELETE FROM known_recipients WHERE last_written < ?", (before,))
-        self._writer.execute("DELETE FROM counts WHERE at < ?", ((now - KEPT).timestamp(),))
+def _write(
+    writer: sqlite3.Connection,
+    windows: dict[_Subject, list[tuple[float, int]]],
+    known: dict[_Known, float],
+) -> None:
+    for (counted, subject), entries in windows.items():
+        writer.execute(
+            "DELETE FROM counts WHERE counted = ? AND subject = ?", (counted.value, subject)
+        )
+        writer.executemany(
+            "INSERT OR REPLACE INTO counts VALUES (?, ?, ?, ?)",
+            [(counted.value, subject, at, count) for at, count in entries],
+        )
+    writer.executemany(
+        "INSERT OR REPLACE INTO known_recipients VALUES (?, ?, ?)",
+        [(*key, at) for key, at in known.items()],
+    )
+
+
+def _forget(writer: sqlite3.Connection, now: datetime) -> None:
+    before = (now - RECIPIENTS_KEPT).timestamp()
+    writer.execute("DELETE FROM known_recipients WHERE last_written < ?", (before,))
+    writer.execute("DELETE FROM counts WHERE at < ?", ((now - KEPT).timestamp(),))
 
 
 def _keys(account: str, recipients: Sequence[Mailbox]) -> set[_Known]:

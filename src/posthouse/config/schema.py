@@ -59,6 +59,7 @@ from posthouse.config.values import (
     Text,
     Via,
     ViaKind,
+    WorkerCount,
 )
 from posthouse.mail.address import Mailbox
 
@@ -122,6 +123,13 @@ class Configuration(Section):
         Text, meaning("Who to run as, once the ports are open; only where started as root.")
     ] = ""
     group: Annotated[Text, meaning("Group to run as. Default: the user's own.")] = ""
+    workers: Annotated[
+        WorkerCount,
+        meaning(
+            "Processes that share the ports, each with its own spool. More than one needs as many"
+            " processors."
+        ),
+    ] = 1
     domains: Annotated[
         dict[DomainName, Domain], meaning("Domains we take mail for, from anyone.")
     ] = Field(default_factory=dict)

@@ -343,6 +343,7 @@ _TEXT = PlainSerializer(str, return_type=str)
 Text = Annotated[str, PlainValidator(text_of), _schema("string", "text")]
 Flag = Annotated[bool, Strict()]
 Count = Annotated[int, Strict(), Field(ge=1, le=10_000_000)]
+WorkerCount = Annotated[int, Strict(), Field(ge=1, le=32)]
 Port = Annotated[int, Strict(), Field(ge=1, le=65_535)]
 Duration = Annotated[
     timedelta,

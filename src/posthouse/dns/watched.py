@@ -46,8 +46,13 @@ class WatchedNames:
         *,
         path: Path,
         now: Callable[[], datetime],
+        saves: bool = True,
     ) -> None:
-        """Watch `hosts` (lower-case names); what was seen is kept in the file at `path`."""
+        """Watch `hosts` (lower-case names).
+
+        What was seen is read from the file at `path`, and kept there if this process `saves` it.
+        """
+        self._saves = saves
         self._resolver = resolver
         self._hosts = dict(hosts)
         self._now = now
@@ -157,6 +162,8 @@ class WatchedNames:
             return
         self._unsaved = False
         self._forget_old()
+        if not self._saves:
+            return
         seen = {host: dict(addresses) for host, addresses in self._seen.items()}
         with suppress(OSError):  # a full disk: what is in memory stays right, and is saved later
             await asyncio.to_thread(self._file.write, seen)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,10 +17,11 @@ from posthouse.dns.servers import ServerAddress, system_servers
 from posthouse.dns.watched import Watch, WatchedNames
 from posthouse.mail.address import parse_mailbox
 from posthouse.policy.rules import Rules
+from posthouse.server.entrances import Entrances, Share
 from posthouse.server.ground import Ground
 from posthouse.server.housekeeping import Chore, Housekeeping, StorageWatch, tidy_spool
-from posthouse.server.incoming import SERVED, Incoming
-from posthouse.server.listeners import BACKLOG, BoundListener, bind
+from posthouse.server.incoming import Incoming
+from posthouse.server.legacies import Legacies
 from posthouse.server.outgoing import PostOffice, outgoing, read_routes, recipient_rules
 from posthouse.server.shadowing import shadow_of
 from posthouse.server.sources import sources_of
@@ -34,28 +34,11 @@ from posthouse.sessions.shadow import Shadow
 from posthouse.telemetry.events import LogEvent, Noted, StoreFailed
 
 GRANTS_SECONDS: Final = 1.0
+NOTICES_SECONDS: Final = 1.0
 CERTIFICATE_SECONDS: Final = 60.0
 SPOOL_SECONDS: Final = 3600.0
 STORAGE_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.05  # at sessions that end, while stopping
-
-
-def bind_all(configuration: Configuration) -> tuple[BoundListener, ...]:
-    """Open the sockets of all listeners that this version serves.
-
-    Raises:
-        StartError: If one cannot be opened; those that were are closed again.
-    """
-    bound: list[BoundListener] = []
-    try:
-        for name, listener in configuration.listen.items():
-            if listener.service in SERVED:
-                bound.append(bind(name, tuple((it.host, it.port) for it in listener.on)))
-    except StartError:
-        for it in bound:
-            it.close()
-        raise
-    return tuple(bound)
 
 
 class Server:
@@ -66,6 +49,8 @@ class Server:
         stores: What keeps.
         incoming: Services for the listeners.
         dispatcher: Deliveries.
+        entrances: Sockets.
+        legacies: What workers left that are no more.
         started: When.
     """
 
@@ -98,6 +83,7 @@ class Server:
         self.started = now()
         self.now = now
         self.log = log
+        self.worker = stores.worker
         self._grants: tuple[Grant, ...] = stores.accounts.grants()
         self.certificates = certificates or self._certificates(loaded.configuration)
         resolver = resolver_of(loaded.configuration)
@@ -105,12 +91,15 @@ class Server:
         self._office = PostOffice(ground, loaded.configuration)
         self._join_halves(ground)
         self.incoming.smtp.recorder.shadow = self._shadow(loaded)
+        self.legacies = Legacies(stores, now, log)
         self._housekeeping = Housekeeping(self._chores(), log)
-        self._bound: tuple[BoundListener, ...] = ()
-        self._servers: list[asyncio.Server] = []
+        self.entrances = Entrances(self.incoming.protocol)
 
     def _chores(self) -> tuple[Chore, ...]:
+        board = self.worker.board
+        together = () if board is None else (Chore(NOTICES_SECONDS, self._hear_others),)
         return (
+            *together,
             Chore(GRANTS_SECONDS, self.use_changed_grants),
             Chore(CERTIFICATE_SECONDS, self.renew_certificate),
             Chore(SPOOL_SECONDS, self._tidy_spool, blocks=True),
@@ -125,6 +114,7 @@ class Server:
             watches_of(configuration),
             path=self.stores.directory / "watched.json",
             now=self.now,
+            saves=self.worker.is_first,
         )
         rules, tls = self._compile(self.loaded), self.certificates.context
         self.incoming = Incoming(configuration, rules, ground, self.watched, tls)
@@ -148,13 +138,7 @@ class Server:
     @property
     def listeners(self) -> dict[str, list[str]]:
         """Where it listens: ``{"mx": ["127.0.0.1:25"]}``."""
-        return {
-            bound.name: [
-                f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-                for host, port in bound.addresses
-            ]
-            for bound in self._bound
-        }
+        return self.entrances.listeners
 
     def maildir_of(self, account: str) -> Path:
         """Return the Maildir of an account."""
@@ -164,29 +148,20 @@ class Server:
         path = template.replace("{domain}", mailbox.domain).replace("{local_part}", local_part)
         return self.base / path
 
-    async def start(self, bound: tuple[BoundListener, ...]) -> None:
+    async def start(self, bound: Share) -> None:
         """Begin to serve on sockets that are open already."""
-        self._bound = bound
         await self.watched.start()
         self.dispatcher.start()
         self._protection.start()
         self._housekeeping.start()
-        loop = asyncio.get_running_loop()
-        for listener in bound:
-            for it in listener.sockets:
-                server = await loop.create_server(
-                    partial(self.incoming.protocol, listener.name),
-                    sock=it,
-                    backlog=BACKLOG,  # else 100: a burst of clients would wait for seconds
-                )
-                self._servers.append(server)
+        await self.entrances.open(bound)
+        if self.worker.is_first:
+            self.legacies.begin()
 
     async def stop(self, grace: timedelta) -> None:
         """Take no new sessions, let transactions end for `grace`, then break off; close all."""
-        for server in self._servers:
-            server.close()
-        for bound in self._bound:
-            bound.close()
+        self.entrances.close()
+        await self.legacies.stop()
         await self._housekeeping.stop()
         self.incoming.census.shutting_down = True
         await self._end_sessions(grace)
@@ -267,16 +242,26 @@ class Server:
         Files that cannot be used are told in the log, and the old certificate stays.
         """
         try:
-            if not self.configuration.tls.certificate:
+            if not self.configuration.tls.certificate and self.worker.is_first:
                 own_certificate(self.stores.directory / "tls", self.rules.hostname, self.now())
             if self.certificates.reload_if_changed():
                 self.incoming.use_certificate(self.certificates.context)
         except (CertificateError, OSError) as problem:
             self.log(Noted(f"the changed certificate is not used: {problem}"))
 
+    def _hear_others(self) -> None:
+        """Take what other workers told, also where nobody asks; let the first forget it."""
+        board = self.worker.board
+        assert board is not None, "a chore of several workers"
+        board.pull()
+        if self.worker.is_first:
+            board.prune()
+
     def _tidy_spool(self) -> None:
         keep = self.configuration.storage.keep.held_mail
         tidy_spool(self.stores.spool, self.now() - keep)
+        if self.worker.is_first:
+            self.legacies.forget_cases()
 
     def _shadow(self, loaded: Loaded) -> Shadow | None:
         return shadow_of(loaded, self.base, self._grants, self.log)

@@ -14,17 +14,24 @@ from typing import Any, Final
 
 import msgspec
 
-from posthouse.server.requests import DECODER, Answered, AnyRequest
+from posthouse.server.requests import (
+    DECODER,
+    WORKER_DECODER,
+    Answered,
+    AnyWorkerRequest,
+    OnBehalfOf,
+)
 from posthouse.server.troubles import StartError
 from posthouse.telemetry.events import BugMet, LogEvent, Noted
 
 SOCKET_NAME: Final = "control.sock"
 SOCKET_MODE: Final = 0o660
+WORKER_MODE: Final = 0o600
 LINE_OCTETS_MAX: Final = 64 * 1024
 SESSIONS_MAX: Final = 50
 PATH_OCTETS_MAX: Final = 107  # sun_path of Linux, without its NUL
 
-Perform = Callable[[AnyRequest, str], Awaitable[Any]]
+Perform = Callable[[AnyWorkerRequest, str], Awaitable[Any]]
 READ_ONLY: Final = frozenset(
     {
         "status",
@@ -57,11 +64,23 @@ class ControlSocket:
         directory: Where the socket is made.
         perform: Does what is asked; an async iterator as result is streamed.
         log: Takes events.
+        name: Of the socket.
+        trusting: It is a worker's, for the supervisor only, who says on whose behalf he asks.
     """
 
-    def __init__(self, directory: Path, perform: Perform, log: Callable[[LogEvent], None]) -> None:
-        self.path = directory / SOCKET_NAME
+    def __init__(
+        self,
+        directory: Path,
+        perform: Perform,
+        log: Callable[[LogEvent], None],
+        *,
+        name: str = SOCKET_NAME,
+        trusting: bool = False,
+    ) -> None:
+        self.path = directory / name
+        self._trusting = trusting
         self._perform = perform
+        self._mode = WORKER_MODE if trusting else SOCKET_MODE
         self._log = log
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -79,7 +98,7 @@ class ControlSocket:
             )
         try:
             self.path.unlink(missing_ok=True)
-            previous = os.umask(0o777 & ~SOCKET_MODE)
+            previous = os.umask(0o777 & ~self._mode)
             try:
                 self._server = await asyncio.start_unix_server(
                     self._serve, self.path, limit=LINE_OCTETS_MAX
@@ -108,21 +127,30 @@ class ControlSocket:
                 return
             by = _who(writer)
             while line := await reader.readline():
-                await self._answer(line, by, writer)
+                by = await self._answer(line, by, writer)
         except (OSError, ValueError, asyncio.CancelledError):  # gone, or a line without end
             return
         finally:
             self._tasks.discard(task)
             writer.close()
 
-    async def _answer(self, line: bytes, by: str, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, line: bytes, by: str, writer: asyncio.StreamWriter) -> str:
+        """Answer a request; return on whose behalf the next one is."""
         try:
-            request = DECODER.decode(line)
+            request = (WORKER_DECODER if self._trusting else DECODER).decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as problem:
             await _send(writer, Answered(error=f"this is no request: {problem}", exit=2))
-            return
+            return by
+        if isinstance(request, OnBehalfOf):
+            return request.by
+        await self._do(request, line, by, writer)
+        return by
+
+    async def _do(
+        self, request: AnyWorkerRequest, line: bytes, by: str, writer: asyncio.StreamWriter
+    ) -> None:
         name = request.__struct_config__.tag
-        if name not in READ_ONLY:
+        if name not in READ_ONLY and not self._trusting:
             self._log(Noted(f"control socket: {line.decode('utf-8', 'replace').strip()} by {by}"))
         try:
             result = await self._perform(request, by)

@@ -7,6 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from posthouse.dns.resolver import Resolver
+from posthouse.server.crew import Worker
 from posthouse.server.stores import Stores
 from posthouse.telemetry.events import LogEvent
 
@@ -29,3 +30,8 @@ class Ground(Struct, frozen=True, eq=False):
     now: Callable[[], datetime]
     log: Callable[[LogEvent], None]
     resolver: Resolver
+
+    @property
+    def worker(self) -> Worker:
+        """Which of the workers this is."""
+        return self.stores.worker

@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from posthouse.accounts.lockout import Lockout
 from posthouse.accounts.verifier import Sources, Verifier
 from posthouse.config.compile import lost_address_rule, network_table
 from posthouse.config.schema import Configuration, ServiceName
@@ -64,7 +65,9 @@ class Incoming:
             now=ground.now,
             sources=self._sources(configuration),
         )
-        self.census = Census()
+        board = ground.worker.board
+        self.verifier.lockout = Lockout(configuration.limits.failed_sign_ins, board)
+        self.census = Census(board=board)
         self.census.budget = configuration.limits.each_address.connections
         self.examiner = Examiner(look_up_by(ground.resolver), ground.log)
         rule = lost_address_rule(configuration.lost_addresses)
@@ -113,7 +116,7 @@ class Incoming:
             postmaster=configuration.postmaster_mailbox,
         )
 
-    def protocol(self, listener: str) -> asyncio.Protocol:
+    def protocol(self, listener: str) -> asyncio.BaseProtocol:
         """Return the session for a new connection at a listener."""
         if listener in self.pop3:
             return Pop3Session(self.pop3[listener])

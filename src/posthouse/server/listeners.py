@@ -3,6 +3,7 @@
 import errno
 import socket
 from contextlib import suppress
+from enum import Enum
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
@@ -11,6 +12,14 @@ from msgspec import Struct
 from posthouse.server.troubles import StartError
 
 BACKLOG: Final = 1024
+
+
+class Sharing(Enum):
+    """Whether a port is shared with other workers."""
+
+    NOBODY = "nobody"
+    FIRST = "first"
+    OTHERS = "others"
 
 
 class BoundListener(Struct, frozen=True):
@@ -35,12 +44,16 @@ class BoundListener(Struct, frozen=True):
             it.close()
 
 
-def bind(name: str, endpoints: tuple[tuple[str, int], ...]) -> BoundListener:
+def bind(
+    name: str, endpoints: tuple[tuple[str, int], ...], *, sharing: Sharing = Sharing.NOBODY
+) -> BoundListener:
     """Open the sockets of one listener.
 
     Args:
         name: Of the listener, for messages.
         endpoints: Address and port; IPv6 addresses without brackets. Port 0 takes a free one.
+        sharing: Whether other workers listen there too; a connection then goes to one of them,
+            as the system chooses.
 
     Raises:
         StartError: If an address cannot be bound; the message says which and what to do. The
@@ -49,7 +62,7 @@ def bind(name: str, endpoints: tuple[tuple[str, int], ...]) -> BoundListener:
     opened: list[socket.socket] = []
     try:
         for address, port in endpoints:
-            opened.append(_bind_one(name, address, port))
+            opened.append(_bind_one(name, address, port, sharing))
     except StartError:
         for it in opened:
             it.close()
@@ -57,7 +70,7 @@ def bind(name: str, endpoints: tuple[tuple[str, int], ...]) -> BoundListener:
     return BoundListener(name, tuple(opened))
 
 
-def _bind_one(name: str, address: str, port: int) -> socket.socket:
+def _bind_one(name: str, address: str, port: int, sharing: Sharing) -> socket.socket:
     family = socket.AF_INET6 if isinstance(ip_address(address), IPv6Address) else socket.AF_INET
     opened = None
     try:
@@ -65,7 +78,11 @@ def _bind_one(name: str, address: str, port: int) -> socket.socket:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if sharing is Sharing.OTHERS:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         opened.bind((address, port))
+        if sharing is Sharing.FIRST:  # only now: what another program has is still found taken
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         opened.listen(BACKLOG)
         opened.settimeout(0)
     except OSError as problem:

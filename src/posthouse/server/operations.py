@@ -17,9 +17,10 @@ from posthouse.server.assembly import Server
 from posthouse.server.control import RefusedRequestError
 from posthouse.server.journeys import Journeys
 from posthouse.server.queue_changes import EXIT_NOT_FOUND, Queue, domain_of, not_found
-from posthouse.server.requests import AnyRequest
+from posthouse.server.requests import AnyWorkerRequest
 from posthouse.server.troubles import EXIT_CONFIGURATION, StartError
 from posthouse.spool.records import StorageError
+from posthouse.telemetry.case import Case
 from posthouse.telemetry.events import Noted
 
 THREADS: Final = 4  # requests that are answered at the same time
@@ -49,7 +50,7 @@ class Operations:
         # Not the loop's own threads: who looks long does not keep deliveries waiting.
         self._threads = ThreadPoolExecutor(THREADS, "control")
 
-    async def perform(self, request: AnyRequest, by: str) -> Any:  # noqa: ANN401 - JSON
+    async def perform(self, request: AnyWorkerRequest, by: str) -> Any:  # noqa: ANN401 - JSON
         """Do what is asked.
 
         Raises:
@@ -60,7 +61,7 @@ class Operations:
         except (StorageError, StoreError) as problem:
             raise RefusedRequestError(str(problem), EXIT_TRY_AGAIN) from None
 
-    async def _perform(self, request: AnyRequest, by: str) -> Any:  # noqa: ANN401 - JSON
+    async def _perform(self, request: AnyWorkerRequest, by: str) -> Any:  # noqa: ANN401 - JSON
         match request:
             case requests.Status():
                 return await self._in_thread(self._status)
@@ -75,13 +76,24 @@ class Operations:
                 return self._tail(request)
             case requests.ClientFacts():
                 return self._client_facts(request)
+            case requests.StandIn() | requests.TakeOver():
+                return await self._for_another(request)
             case _:
                 return await self._in_thread(partial(self._on_queue, request, by))
+
+    async def _for_another(self, request: requests.StandIn | requests.TakeOver) -> int:
+        if isinstance(request, requests.TakeOver):
+            return await self._server.legacies.take_over(request.number)
+        if request.serves:
+            await self._server.entrances.stand_in(request.number)
+        else:
+            self._server.entrances.leave(request.number)
+        return 0
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    def _on_queue(self, request: AnyRequest, by: str) -> Any:  # noqa: ANN401 - JSON
+    def _on_queue(self, request: AnyWorkerRequest, by: str) -> Any:  # noqa: ANN401 - JSON
         """Look at the queue, or change it; blocks until a change is committed."""
         match request:
             case requests.QueueSummary():
@@ -162,6 +174,7 @@ class Operations:
                 for it in server.incoming.lost_addresses.lost(server.now())
             ],
             **self._shadow(),
+            "workers": 1,
             "problems": problems,
         }
 
@@ -182,19 +195,17 @@ class Operations:
         return "reloaded"
 
     async def _tail(self, request: requests.DecisionsTail) -> AsyncIterator[Any]:
-        cases = self._server.stores.cases
-        after = max(0, await asyncio.to_thread(cases.newest) - max(0, request.past))
-        while True:
-            for number, case in await asyncio.to_thread(cases.tail, after):
-                after = number
-                wanted = (
-                    request.person in f"{case.account} {case.reverse_path} {case.forward_path}"
-                    and request.client in ("", case.client)
-                    and request.reason in ("", case.reason)
-                )
-                if wanted:
-                    yield msgspec.to_builtins(case)
-            await asyncio.sleep(TAIL_SECONDS)
+        cases = await asyncio.to_thread(self._server.stores.cases.follower)
+        try:
+            after = max(0, await asyncio.to_thread(cases.newest) - max(0, request.past))
+            while True:
+                for number, case in await asyncio.to_thread(cases.tail, after):
+                    after = number
+                    if _is_followed(case, request):
+                        yield msgspec.to_builtins(case)
+                await asyncio.sleep(TAIL_SECONDS)
+        finally:
+            cases.close()
 
     def _client_facts(self, request: requests.ClientFacts) -> dict[str, Any]:
         try:
@@ -210,3 +221,11 @@ class Operations:
             "unreadable": sorted(server.watched.unreadable()),
             "address_lost": server.incoming.lost_addresses.evidence(address, server.now()),
         }
+
+
+def _is_followed(case: Case, request: requests.DecisionsTail) -> bool:
+    return (
+        request.person in f"{case.account} {case.reverse_path} {case.forward_path}"
+        and request.client in ("", case.client)
+        and request.reason in ("", case.reason)
+    )

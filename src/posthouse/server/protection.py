@@ -1,18 +1,22 @@
 """TLS on the way out: what other domains demand, and what they are told."""
 
 import asyncio
+from ipaddress import ip_address
 
+from posthouse.accounts.notices import Board, Notice
 from posthouse.config.schema import Configuration
-from posthouse.delivery.next_hosts import HostFinder
-from posthouse.delivery.opening import Manners, TlsContexts
+from posthouse.delivery.next_hosts import Host, HostFinder
+from posthouse.delivery.opening import Manners, TlsContexts, Watcher
 from posthouse.delivery.security import Security
 from posthouse.delivery.sts_policies import StsPolicies
 from posthouse.delivery.tls_report import Submitter
 from posthouse.delivery.tls_reporter import TlsReporter
 from posthouse.delivery.tls_results import TlsResults
+from posthouse.delivery.tls_terms import Assurance, Trouble
 from posthouse.delivery.transport import Transport
 from posthouse.delivery.web import connector
 from posthouse.mail.envelope import Envelope
+from posthouse.server.crew import Worker
 from posthouse.server.ground import Ground
 from posthouse.spool.records import StorageError
 from posthouse.spool.spool import Spool
@@ -29,13 +33,14 @@ class Protection:
 
     def __init__(self, configuration: Configuration, ground: Ground, tls: TlsContexts) -> None:
         self._contexts = tls
-        directory = ground.stores.directory
+        directory, worker = ground.stores.directory, ground.worker
         web = Https(connector(ground.resolver), tls.verified)
         self._policies = StsPolicies(
-            ground.resolver, web, directory / "mta_sts.json", now=ground.now
+            ground.resolver, web, worker.own(directory / "mta_sts.json"), now=ground.now
         )
         self.security = Security(ground.resolver, self._policies)
-        self.results = TlsResults(directory / "tls_results.json", now=ground.now)
+        self.results = TlsResults(worker.own(directory / "tls_results.json"), now=ground.now)
+        self._watcher = self._watcher_of(worker)
         self._reporter = TlsReporter(
             self.results,
             ground.resolver,
@@ -46,13 +51,31 @@ class Protection:
             now=ground.now,
             log=ground.log,
         )
+        self._reports = worker.is_first
         self._reporting: asyncio.Task[None] | None = None
         self.use(configuration)
+
+    def _watcher_of(self, worker: Worker) -> Watcher:
+        """Return who counts sessions with others: the first worker, for all of them."""
+        board = worker.board
+        if board is None:
+            return self.results
+        if not worker.is_first:
+            return ElsewhereCounted(board, self.results)
+
+        def hear(_: int, it: TlsSeen) -> None:
+            if not board.replaying:  # else it was counted before this process began
+                address = ip_address(it.address) if it.address else None
+                host = Host(it.host, address, it.port)
+                self.results.note(it.domain, host, it.assurance, it.trouble, it.words)
+
+        board.hear(TlsSeen, hear)
+        return self.results
 
     def transport(self, hosts: HostFinder, manners: Manners) -> Transport:
         """Return what delivers to other servers as they demand it."""
         return Transport(
-            hosts, manners, self._contexts, security=self.security, watcher=self.results
+            hosts, manners, self._contexts, security=self.security, watcher=self._watcher
         )
 
     def use(self, configuration: Configuration) -> None:
@@ -63,7 +86,9 @@ class Protection:
         self._reporter.submitter = submitter_of(configuration)
 
     def start(self) -> None:
-        """Begin to report."""
+        """Begin to report, in the first worker."""
+        if not self._reports:
+            return
         self._reporting = asyncio.create_task(self._reporter.run())
 
     async def stop(self) -> None:
@@ -73,6 +98,35 @@ class Protection:
             await asyncio.gather(self._reporting, return_exceptions=True)
         await self._policies.close()
         await self._reporter.save()
+
+
+class TlsSeen(Notice, frozen=True):
+    """Another worker had a session with a server; see `opening.Watcher`."""
+
+    domain: str
+    host: str
+    address: str
+    port: int
+    assurance: Assurance
+    trouble: Trouble | None
+    words: str
+
+
+class ElsewhereCounted:
+    """Has the first worker count how TLS went."""
+
+    def __init__(self, board: Board, results: TlsResults) -> None:
+        self._board = board
+        self._results = results
+
+    def note(
+        self, domain: str, host: Host, assurance: Assurance, trouble: Trouble | None, words: str
+    ) -> None:
+        """Tell of one session."""
+        if self._results.counting:
+            address = str(host.address or "")
+            seen = TlsSeen(domain, host.name, address, host.port, assurance, trouble, words)
+            self._board.post(seen)
 
 
 class HandIn:

@@ -6,7 +6,7 @@ asker hangs up.
 """
 
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -164,6 +164,28 @@ AnyRequest: TypeAlias = (
 )
 
 
+class OnBehalfOf(Request, frozen=True, tag="on-behalf-of"):
+    """To a worker: who asks what comes next."""
+
+    by: str
+
+
+class StandIn(Request, frozen=True, tag="stand-in"):
+    """To a worker: take the connections of another one too, or no more."""
+
+    number: int
+    serves: bool
+
+
+class TakeOver(Request, frozen=True, tag="take-over"):
+    """To a worker: move all that is in the spool of another one, which is not running."""
+
+    number: int
+
+
+AnyWorkerRequest: TypeAlias = AnyRequest | OnBehalfOf | StandIn | TakeOver
+
+
 class Answered(Struct, frozen=True, omit_defaults=True):
     """A line of an answer; exactly one of `result`, `item` and `error` counts.
 
@@ -180,4 +202,7 @@ class Answered(Struct, frozen=True, omit_defaults=True):
     exit: int = 0
 
 
-DECODER: msgspec.json.Decoder[AnyRequest] = msgspec.json.Decoder(AnyRequest)
+DECODER: Final[msgspec.json.Decoder[AnyRequest]] = msgspec.json.Decoder(AnyRequest)
+WORKER_DECODER: Final[msgspec.json.Decoder[AnyWorkerRequest]] = msgspec.json.Decoder(
+    AnyWorkerRequest
+)

@@ -28,10 +28,23 @@ class CertificateError(Exception):
 class Certificates:
     """The TLS context of all listeners; a new handshake takes `context` as it is at that moment."""
 
-    def __init__(self, certificate: Path, key: Path, authorities: Path | None = None) -> None:
+    def __init__(
+        self,
+        certificate: Path,
+        key: Path,
+        authorities: Path | None = None,
+        *,
+        at_first: tuple[Path, ...] = (),
+    ) -> None:
+        """Read the files, or for once others of the same contents (`at_first`)."""
         self._files = (certificate, key) if authorities is None else (certificate, key, authorities)
         self._seen = self._marks()
-        self.context = server_context(*self._files)
+        self.context = server_context(*(at_first or self._files))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Certificate, key, and who vouches for clients."""
+        return self._files
 
     def reload(self) -> None:
         """Read the files again; running sessions keep what they have.

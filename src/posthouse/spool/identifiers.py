@@ -1,7 +1,8 @@
 """Queue ids: 11 letters and digits that sort by time and are never given out twice.
 
 An id is the count of microseconds since 2000 in Crockford's base 32, whose alphabet lacks the
-letters that are misread (I, L, O, U); the count itself is the key in the database.
+letters that are misread (I, L, O, U); the count itself is the key in the database. Where several
+workers give ids, the last sign tells which: two of them never give the same.
 """
 
 import threading
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 ID_LENGTH: Final = 11
+PLACES_MAX: Final = 32  # workers that give ids
 _DIGITS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS: Final = tuple(one + other for one in _DIGITS for other in _DIGITS)
 _VALUE: Final = {digit: value for value, digit in enumerate(_DIGITS)}
@@ -42,10 +44,14 @@ def number_of(message_id: str) -> int:
 class IdSource:
     """Gives out ids in rising order, also when the clock stands still or jumps back."""
 
-    def __init__(self, now: Callable[[], datetime], last: int) -> None:
-        """Begin behind `last`, the highest number that any earlier process recorded."""
+    def __init__(self, now: Callable[[], datetime], last: int, place: int | None = None) -> None:
+        """Begin behind `last`, the highest number that any earlier process recorded.
+
+        With a `place` below 32, all ids end with its sign.
+        """
         self._now = now
         self._last = last
+        self._place = place
         self._lock = threading.Lock()
 
     def new(self) -> str:
@@ -53,5 +59,8 @@ class IdSource:
         past = self._now() - _EPOCH
         count = (past.days * 86_400 + past.seconds) * 1_000_000 + past.microseconds
         with self._lock:
-            self._last = max(self._last + 1, count)
-            return id_of(self._last)
+            last = max(self._last + 1, count)
+            if self._place is not None:
+                last += (self._place - last) % PLACES_MAX
+            self._last = last
+            return id_of(last)

@@ -75,13 +75,19 @@ class JournaledSpool(Spool):
         disk: Disk | None = None,
         reserve_octets: int = RESERVE_OCTETS,
         memory_octets: int = MEMORY_OCTETS,
+        place: int | None = None,
     ) -> None:
         self._journal = Journal(memory_octets)
         self._allowance = Allowance()
         self._shelf_changed = True
         self._shelf_quiet_until: datetime | None = None  # nothing there is due before
         super().__init__(
-            directory, now=now, disk=disk, reserve_octets=reserve_octets, memory_octets=0
+            directory,
+            now=now,
+            disk=disk,
+            reserve_octets=reserve_octets,
+            memory_octets=0,
+            place=place,
         )
 
     @property
@@ -384,4 +390,4 @@ class JournaledSpool(Spool):
             raise StorageError(kind, f"{directory} cannot be used ({error.strerror})") from error
         self._journal.lanes = lanes
         with self._readers.one() as sql:
-            return IdSource(self._now, reading.last_number(sql))
+            return IdSource(self._now, reading.last_number(sql), self._place)

@@ -12,9 +12,10 @@ from typing import Final
 from msgspec import Struct, msgpack
 
 from posthouse.mail.envelope import Envelope
-from posthouse.spool import directions
+from posthouse.spool import directions, moved
 from posthouse.spool.identifiers import id_of, number_of
 from posthouse.spool.journeys import REPLY_SIGNS_MAX, accepted_text
+from posthouse.spool.moved import Moved, Row
 from posthouse.spool.records import Again, Postponed, Result, Settled
 from posthouse.spool.times import to_number
 from posthouse.telemetry.database import insert_rows
@@ -133,6 +134,26 @@ class Shelf:
         if known is None:
             self.accept(arrival)
         return known is None
+
+    def adopt(self, batch: Sequence[Moved]) -> list[Moved]:
+        """Take messages from another shelf as they are; those that this one has now.
+
+        One whose number belongs to another message here is left out.
+        """
+        here = [(it, moved.is_here(self._sql, it)) for it in batch]
+        for it, known in here:
+            if known is False:
+                moved.insert(self._sql, it)
+                self._messages += 1
+                self._messages_held += it.is_held
+                self._octets += it.octets
+                for destination in it.waiting_for:
+                    self._count(self._held if it.is_held else self._waiting, destination, 1)
+        return [it for it, known in here if known is not None]
+
+    def adopt_rest(self, table: str, rows: Sequence[Row]) -> None:
+        """Take what belongs to no message: journeys, pauses."""
+        moved.insert_rest(self._sql, table, rows)
 
     def note_journeys(self, notes: Sequence[tuple[int, int, str]]) -> None:
         """Record what happened to messages that were never here: number, time and text."""

@@ -24,6 +24,7 @@ from posthouse.spool.intake import MEMORY_OCTETS_MAX, Intake, prepared
 from posthouse.spool.large import SideFiles
 from posthouse.spool.leases import Leases
 from posthouse.spool.lock import lock_directory
+from posthouse.spool.moved import Moved, Row
 from posthouse.spool.reading import Readers
 from posthouse.spool.recent import BUDGET_OCTETS, RecentContents
 from posthouse.spool.records import (
@@ -64,6 +65,7 @@ class Spool:
         disk: Disk | None = None,
         reserve_octets: int = RESERVE_OCTETS,
         memory_octets: int = BUDGET_OCTETS,
+        place: int | None = None,
     ) -> None:
         """Open the spool in `directory`, or make it.
 
@@ -71,9 +73,9 @@ class Spool:
             directory: Its own; made if missing.
             now: The clock; what it gives carries a zone.
             disk: Another than the real one, for tests.
-            reserve_octets: Room that new mail may not use: it is for recording outcomes, which
-                is what makes room again.
+            reserve_octets: Room only for recording outcomes, which is what makes room again.
             memory_octets: Contents just accepted that are kept in memory for their delivery.
+            place: Sign of the worker in all ids given here; None: there is one worker.
 
         Raises:
             StorageError: `corrupt`, `newer`, `locked`, `unreadable` or `full`; nothing changed.
@@ -81,6 +83,7 @@ class Spool:
         self.path = directory / "spool.db"
         self.files = SideFiles(directory / "large", disk or Disk())
         self._now = now
+        self._place = place
         self._reserve = reserve_octets
         self._arrived: list[Callable[[], None]] = []
         self._lock = lock_directory(directory, self.files.directory)
@@ -351,6 +354,14 @@ class Spool:
         """Forget the journeys of messages that are gone and older than `keep`."""
         bulk.prune(self._do, self._shelf, self._now() - keep)
 
+    def take_over(self, batch: Sequence[Moved]) -> list[Moved]:
+        """Take messages from the shelf of another spool (`adoption`); those that are here now."""
+        return self._on_shelf(lambda: self._shelf.adopt(batch))
+
+    def take_over_rest(self, table: str, rows: Sequence[Row]) -> None:
+        """Take what belongs to none of its messages."""
+        self._on_shelf(lambda: self._shelf.adopt_rest(table, rows))
+
     def flush(self) -> None:
         """Return when all that was asked for until now is committed.
 
@@ -411,4 +422,4 @@ class Spool:
         self._writer.start()
         for name in missing:
             self.hold(needed[name], f"its content {self.files.directory / name} is missing")
-        return IdSource(self._now, last)
+        return IdSource(self._now, last, self._place)

@@ -87,8 +87,8 @@ class Search(Struct, frozen=True):
     limit: int = 100
 
 
-class CaseReader:
-    """Reads cases while another process, or thread, writes them."""
+class CaseFile:
+    """Reads one file of cases while another process, or thread, writes it."""
 
     def __init__(self, path: Path) -> None:
         """Open the file.
@@ -101,7 +101,7 @@ class CaseReader:
         self._connection = open_for_reading(path, CASES)
 
     def find(self, case_id: str) -> Case | None:
-        """Return the case of an id, as a person may have typed it."""
+        """Return the case of an id."""
         sql = f"SELECT {_COLUMNS} FROM cases WHERE id = ? ORDER BY number DESC LIMIT 1"  # noqa: S608 - no input in it
         found = self._rows(sql, (id_as_meant(case_id),))
         return next((case for _, case in found), None)
@@ -156,6 +156,71 @@ class CaseReader:
         except msgspec.DecodeError as problem:
             why = f"case number {number} makes no sense: {problem}"
             raise StoreError(f"{self._path} is damaged ({why}): {CASES.remedy}") from problem
+
+
+class CaseReader:
+    """Reads all cases of an installation: each worker writes a file of its own beside the first.
+
+    ``cases.db`` is that of the first worker, ``cases-2.db`` that of the second.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the files.
+
+        Raises:
+            StoreError: If the first is not there, or one is not ours; so for all methods if one
+                cannot be read.
+        """
+        self._path = path
+        self._first = CaseFile(path)
+        self._others: dict[Path, CaseFile] = {}
+        self._told: dict[Path, int] = {}  # up to where `tail` has come
+
+    def find(self, case_id: str) -> Case | None:
+        """Return the case of an id, as a person may have typed it."""
+        return next((case for it in self._files() if (case := it.find(case_id))), None)
+
+    def search(self, wanted: Search) -> tuple[Case, ...]:
+        """Return cases, the newest first."""
+        files = self._files()
+        if len(files) == 1:
+            return self._first.search(wanted)
+        found = [case for it in files for case in it.search(wanted)]
+        return tuple(sorted(found, key=lambda case: case.at, reverse=True)[: wanted.limit])
+
+    def tail(self, after: int, limit: int = 200) -> tuple[tuple[int, Case], ...]:
+        """Return (number, case) recorded after a number in the first file, the oldest first.
+
+        Those of other files come once, since `newest`, with the last number of the first.
+        """
+        found = list(self._first.tail(after, limit))
+        last = found[-1][0] if found else after
+        self._files()
+        for path, it in self._others.items():
+            for number, case in it.tail(self._told.get(path, 0), limit):
+                self._told[path] = number
+                found.append((last, case))
+        return tuple(found)
+
+    def newest(self) -> int:
+        """Return the number of the newest case: where a tail begins; 0 if there is none."""
+        self._files()
+        self._told = {path: it.newest() for path, it in self._others.items()}
+        return self._first.newest()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for it in (self._first, *self._others.values()):
+            it.close()
+
+    def _files(self) -> list[CaseFile]:
+        """All of them, also those that a worker made just now."""
+        present = set(self._path.parent.glob(f"{self._path.stem}-[0-9]*{self._path.suffix}"))
+        for path in self._others.keys() - present:  # all in it was too old
+            self._others.pop(path).close()
+        for path in sorted(present - self._others.keys()):
+            self._others[path] = CaseFile(path)
+        return [self._first, *self._others.values()]
 
 
 _WRITTEN: Final = (

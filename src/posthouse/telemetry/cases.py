@@ -68,7 +68,7 @@ class CaseStore:
         self._connection = open_for_writing(path, CASES)
         self._connection.execute("PRAGMA synchronous = NORMAL")  # whole after a crash, if shorter
         self._connection_lock = threading.Lock()
-        self._reader = CaseReader(path)
+        self._reader = CaseReader(path)  # of other workers too, where this is the first
         self._something = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="cases", daemon=True)
@@ -133,6 +133,10 @@ class CaseStore:
     def newest(self) -> int:
         """Return the number of the newest written case; 0 if there is none."""
         return self._reader.newest()
+
+    def follower(self) -> CaseReader:
+        """Return a reader of its own for somebody who follows: he closes it."""
+        return CaseReader(self._path)
 
     def flush(self) -> None:
         """Write what waits, now. For those who ask, never for those who record."""

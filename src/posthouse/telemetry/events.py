@@ -32,6 +32,8 @@ from posthouse.telemetry.service_events import (
     Started,
     Stopped,
     StoreFailed,
+    WorkerEnded,
+    WorkerStarted,
 )
 from posthouse.telemetry.session_events import (
     Connected,
@@ -80,6 +82,8 @@ __all__ = [
     "StoreFailed",
     "TlsFailed",
     "TlsStarted",
+    "WorkerEnded",
+    "WorkerStarted",
 ]
 
 EVENTS: Final[dict[str, type[LogEvent]]] = {kind.name: kind for kind in LogEvent.__subclasses__()}

@@ -29,6 +29,37 @@ class Stopped(LogEvent, frozen=True):
     why: str
 
 
+class WorkerStarted(LogEvent, frozen=True):
+    """One of several workers takes mail.
+
+    Attributes:
+        number: Which.
+        process: Its process id.
+    """
+
+    name = "worker-started"
+    number: int
+    process: int
+
+
+class WorkerEnded(LogEvent, frozen=True):
+    """A worker ended that nobody stopped; it is started again.
+
+    Attributes:
+        number: Which.
+        process: Its process id.
+        how: Exit code or signal.
+        seconds: Until it is started again.
+    """
+
+    name = "worker-ended"
+    level = Level.ERROR
+    number: int
+    process: int
+    how: str
+    seconds: float = 0.0
+
+
 class Reloaded(LogEvent, frozen=True):
     """The configuration was read again and is in force.
 

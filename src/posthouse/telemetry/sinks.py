@@ -182,32 +182,35 @@ class FileSink:
             return True
 
 
-def json_line(at: datetime, event: LogEvent) -> str:
-    """Return an event as one JSON object in pure ASCII."""
+def json_line(at: datetime, event: LogEvent, worker: int = 0) -> str:
+    """Return an event as one JSON object in pure ASCII; `worker` is 0 where there is only one."""
     with suppress(UnicodeEncodeError):  # an unpaired surrogate
         octets = msgspec.json.encode(event)
         if octets != b"{}" and octets.isascii() and b"\x7f" not in octets:
-            return f"{_beginning(at, event)}{octets[1:].decode()}"
+            return f"{_beginning(at, event, worker)}{octets[1:].decode()}"
     fields: dict[str, object] = {
         "at": at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "level": event.level.value,
         "event": event.name,
+        **({"worker": worker} if worker else {}),
     }
     fields.update(msgspec.to_builtins(event))
     return json.dumps(fields, ensure_ascii=True).replace("\x7f", "\\u007f")
 
 
-def _beginning(at: datetime, event: LogEvent) -> str:
+def _beginning(at: datetime, event: LogEvent, worker: int) -> str:
     moment = at.astimezone(UTC).isoformat(timespec="milliseconds")[:-6]
-    return f'{{"at":"{moment}Z","level":"{event.level.value}","event":"{event.name}",'
+    who = f'"worker":{worker},' if worker else ""
+    return f'{{"at":"{moment}Z","level":"{event.level.value}","event":"{event.name}",{who}'
 
 
-def console_line(at: datetime, event: LogEvent) -> str:
+def console_line(at: datetime, event: LogEvent, worker: int = 0) -> str:
     """Return an event for a person: time, event and what is known, in one line."""
     mark = "" if event.level in (Level.DEBUG, Level.INFO) else f"{event.level.value}: "
     fields = msgspec.to_builtins(event)
     words = [f"{name}={_word(value)}" for name, value in fields.items() if value not in ("", [])]
-    return " ".join([f"{at:%H:%M:%S}", f"{mark}{event.name}", *words])
+    who = f"[{worker}] " if worker else ""
+    return " ".join([f"{at:%H:%M:%S}", f"{who}{mark}{event.name}", *words])
 
 
 def _word(value: object) -> str:

@@ -1,0 +1,330 @@
+"""The supervisor of several workers: it owns the ports and the control socket, and takes no mail.
+
+It starts the workers, starts those again that end, passes on what it is told, and answers for all
+of them. A dead worker's connections wait in its sockets, which stay open here; until it is there
+again another one takes them.
+"""
+
+import asyncio
+import os
+import secrets
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from posthouse.accounts.notices import Board, Ended, open_board
+from posthouse.config.load import Loaded
+from posthouse.server import requests
+from posthouse.server.assignment import Assignment
+from posthouse.server.control import ControlSocket, RefusedRequestError
+from posthouse.server.crew_asked import CrewAsked, ask
+from posthouse.server.entrances import Share, bind_all, close_all, places_of
+from posthouse.server.hand import Hand
+from posthouse.server.loading import (
+    check_needs_no_restart,
+    load_file,
+    read_file,
+    with_shadow,
+)
+from posthouse.server.opened_certificate import open_certificate
+from posthouse.server.privileges import drop
+from posthouse.server.running import (
+    LOG_LOCK,
+    WORKERS_DIRECTORY,
+    Ready,
+    log_of,
+    raise_handle_limit,
+    socket_of,
+    tell_started,
+)
+from posthouse.server.storage import open_storage
+from posthouse.server.troubles import StartError
+from posthouse.telemetry.events import (
+    LogEvent,
+    Noted,
+    Reloaded,
+    ReloadFailed,
+    Stopped,
+    WorkerEnded,
+    WorkerStarted,
+)
+
+QUICK_SECONDS: Final = 10.0  # who ends sooner after his start is started again ever later
+PAUSE_SECONDS_MAX: Final = 30.0
+ENDS_BEFORE_TAKE_OVER: Final = 3  # then another worker takes over the spool
+KILL_SECONDS: Final = 15.0  # beyond the time that transactions have to end
+BY: Final = "the supervisor"
+
+
+def supervise(path: Path, loaded: Loaded, ready: Ready | None, shadow: Path | None) -> None:
+    """Run the workers of a server until it is told to stop.
+
+    Raises:
+        StartError: If it cannot start.
+    """
+    configuration = loaded.configuration
+    directory = path.parent / configuration.storage.directory
+    shares = bind_all(configuration, configuration.workers)
+    try:
+        certificate = open_certificate(configuration, path.parent)  # a key may be root's
+        drop(configuration.user, configuration.group, directory)
+        lock = open_storage(directory)
+    except StartError:
+        close_all(shares)
+        raise
+    (directory / WORKERS_DIRECTORY).mkdir(mode=0o700, exist_ok=True)
+    raise_handle_limit()
+    log = log_of(configuration, lock=directory / WORKERS_DIRECTORY / LOG_LOCK)
+    supervisor = Supervisor(path, loaded, directory, shares, log.tell)
+    supervisor.shadow, supervisor.certificate = shadow, certificate
+    try:
+        asyncio.run(supervisor.serve(ready))
+    finally:
+        close_all(shares)
+        log.close()
+        lock.release()
+
+
+class Supervisor:
+    """Keeps the workers going.
+
+    Attributes:
+        shadow: A configuration to try beside, instead of the one that the file names.
+        certificate: Handles of the configured certificate, for workers that may not open it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        loaded: Loaded,
+        directory: Path,
+        shares: tuple[Share, ...],
+        log: Callable[[LogEvent], None],
+    ) -> None:
+        self.shadow: Path | None = None
+        self.certificate: tuple[int, ...] = ()
+        self._path = path
+        self._loaded = loaded
+        self._directory = directory
+        self._shares = shares
+        self._log = log
+        self._in_force = directory / WORKERS_DIRECTORY / "configuration.toml"
+        self._run = secrets.token_hex(8)
+        self._board_handle = open_board()
+        self._board = Board(self._board_handle, self._run)
+        self._hands = [Hand(number) for number in range(1, len(shares) + 1)]
+        self._covered: dict[int, Hand] = {}  # who stands in for a worker
+        self._why = ""
+        self._stopped = asyncio.Event()
+        self._reloading = asyncio.Lock()
+        self._reload_task: asyncio.Task[None] | None = None
+
+    # ------------------------------------------------------------ from start to stop
+
+    async def serve(self, ready: Ready | None) -> None:
+        """Start, wait for the end, stop."""
+        self._keep_in_force(read_file(self._path))
+        asked = CrewAsked(self._living, self._status, self.reload, self.stop)
+        control = ControlSocket(self._directory, asked.perform, self._log)
+        keepers: list[asyncio.Task[None]] = []
+        try:
+            await self._start(self._hands[0])  # what is shared is made by the first
+            await asyncio.gather(*map(self._start, self._hands[1:]))
+            for hand in self._hands[1:]:
+                await self._align_pauses(hand)
+            await control.start()
+            self._handle_signals()
+            listeners = places_of(self._shares[0])
+            tell_started(self._log, self._loaded, listeners, self._path)
+            if ready is not None:
+                ready(listeners)
+            keepers += [asyncio.create_task(self._keep(it)) for it in self._hands]
+            await self._stopped.wait()
+        finally:
+            self._stopped.set()
+            close_all(self._shares)
+            await control.stop()
+            await self._end_workers()
+            await asyncio.gather(*keepers, return_exceptions=True)
+            os.close(self._board_handle)
+            self._log(Stopped(self._why or "an error"))
+
+    def stop(self, why: str) -> None:
+        """Begin to stop; told twice, it is stopping already."""
+        self._why = self._why or why
+        self._stopped.set()
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop, number.name)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_by_signal)
+
+    async def _end_workers(self) -> None:
+        grace = self._loaded.configuration.limits.stop_wait.total_seconds() + KILL_SECONDS
+        for hand in self._hands:
+            hand.send(signal.SIGTERM)
+        await asyncio.gather(*(hand.end(grace) for hand in self._hands))
+
+    # ------------------------------------------------------------ one worker
+
+    async def _start(self, hand: Hand) -> None:
+        """Start a worker and wait until it takes connections.
+
+        Raises:
+            StartError: If it cannot.
+        """
+        handles = tuple(
+            {it.name: tuple(each.fileno() for each in it.sockets) for it in share}
+            for share in self._shares
+        )
+        assignment = Assignment(
+            number=hand.number,
+            supervisor=os.getpid(),
+            run=self._run,
+            path=str(self._path),
+            in_force=str(self._in_force),
+            directory=str(self._directory),
+            shadow=str(self.shadow or ""),
+            board=self._board_handle,
+            shares=handles,
+            certificate=self.certificate,
+        )
+        sockets = [it for share in handles for them in share.values() for it in them]
+        await hand.start(assignment, (*sockets, self._board_handle, *self.certificate))
+        self._log(WorkerStarted(hand.number, hand.process_id))
+
+    async def _keep(self, hand: Hand) -> None:
+        """Start a worker again whenever it ends, at once at first, then ever later."""
+        quick_ends = 0
+        while True:
+            how = await hand.wait()
+            if self._stopped.is_set():
+                return
+            quick_ends = quick_ends + 1 if hand.lived() < QUICK_SECONDS else 0
+            pause = min(2.0 ** (quick_ends - 1), PAUSE_SECONDS_MAX) if quick_ends > 1 else 0.0
+            self._log(WorkerEnded(hand.number, hand.process_id, how, pause))
+            self._board.post(Ended(hand.process_id))
+            await self._cover()
+            if quick_ends >= ENDS_BEFORE_TAKE_OVER:
+                await self._have_taken_over(hand)
+            await self._rest(pause)
+            if self._stopped.is_set():
+                return
+            try:
+                await self._start(hand)
+            except StartError as problem:
+                self._log(Noted(f"worker {hand.number} cannot start: {problem}"))
+                continue
+            await self._align_pauses(hand)
+            await self._uncover(hand)
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopped.wait()
+        except TimeoutError:
+            return
+
+    async def _cover(self) -> None:
+        """Let those that live stand in for those that do not."""
+        living = [it for it in self._hands if it.is_ready]
+        for gone in (it for it in self._hands if not it.is_ready):
+            if not living or self._covered.get(gone.number) in living:
+                continue
+            hand = living[gone.number % len(living)]
+            self._covered[gone.number] = hand
+            await self._tell(hand, requests.StandIn(gone.number, serves=True))
+
+    async def _uncover(self, hand: Hand) -> None:
+        other = self._covered.pop(hand.number, None)
+        if other is not None:
+            await self._tell(other, requests.StandIn(hand.number, serves=False))
+        await self._cover()
+
+    async def _have_taken_over(self, gone: Hand) -> None:
+        """Nothing that it accepted waits until it can be started."""
+        for hand in self._hands:
+            if hand.is_ready and await self._tell(hand, requests.TakeOver(gone.number)) is not None:
+                return
+
+    async def _align_pauses(self, hand: Hand) -> None:
+        """Pause at a worker what is paused at the others, and nothing else."""
+        other = next((it for it in self._hands if it.is_ready and it is not hand), None)
+        if other is None:
+            return
+        theirs, its = await self._paused(other), await self._paused(hand)
+        if theirs is None or its is None:
+            return
+        for name in its.keys() - theirs.keys():
+            await self._tell(hand, requests.QueueResume(name))
+        for name in theirs.keys() - its.keys():
+            await self._tell(hand, requests.QueuePause(name, theirs[name]))
+
+    async def _paused(self, hand: Hand) -> dict[str, str] | None:
+        summary = await self._tell(hand, requests.QueueSummary(limit=0))
+        if summary is None:
+            return None
+        return {it["destination"]: it["why"] for it in summary.get("paused", ())}
+
+    async def _tell(self, hand: Hand, request: requests.AnyWorkerRequest) -> Any:  # noqa: ANN401 - JSON
+        try:
+            return await ask(socket_of(self._directory, hand.number), request, BY)
+        except RefusedRequestError as problem:
+            self._log(Noted(f"worker {hand.number}: {problem}"))
+            return None
+
+    # ------------------------------------------------------------ what is asked of all
+
+    def _living(self) -> list[Path]:
+        return [socket_of(self._directory, it.number) for it in self._hands if it.is_ready]
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "workers": len(self._hands),
+            "worker_processes": [
+                f"{it.number}: {it.process_id if it.is_ready else 'starts again'}"
+                for it in self._hands
+            ],
+        }
+
+    def _reload_by_signal(self) -> None:
+        self._reload_task = asyncio.create_task(self._try_to_reload())
+
+    async def _try_to_reload(self) -> None:
+        try:
+            await self.reload("SIGHUP")
+        except (StartError, RefusedRequestError):
+            return  # it is in the log, and nothing has changed
+
+    async def reload(self, by: str) -> None:
+        """Have all workers take the file as it is now. What is wrong changes nothing.
+
+        Raises:
+            StartError: With what is wrong.
+        """
+        async with self._reloading:
+            before = self._in_force.read_text("utf-8")
+            try:
+                text = read_file(self._path)
+                loaded = with_shadow(load_file(self._path, text), self.shadow)
+                check_needs_no_restart(self._loaded.configuration, loaded.configuration)
+                self._keep_in_force(text)
+                for path in self._living():  # the first refuses what all would refuse
+                    await ask(path, requests.Reload(), by)
+            except (StartError, RefusedRequestError) as problem:
+                self._keep_in_force(before)
+                self._log(ReloadFailed(str(self._path), str(problem)))
+                if isinstance(problem, StartError):
+                    raise
+                raise StartError(str(problem), problem.exit_code) from None
+            self._loaded = loaded
+            self._log(Reloaded(str(self._path), f"asked by {by}"))
+
+    def _keep_in_force(self, text: str) -> None:
+        """Keep what holds now: a worker that is started again takes this, not a broken file."""
+        fresh = self._in_force.with_suffix(".new")
+        fresh.touch(mode=0o600)
+        fresh.write_text(text, "utf-8")
+        fresh.replace(self._in_force)
