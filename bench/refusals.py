@@ -20,7 +20,7 @@ from posthouse.policy.facts import Client, Request
 from posthouse.policy.relaying import decide_recipient
 from posthouse.policy.rules import Rules
 from posthouse.sessions.recording import Recorder
-from posthouse.sessions.wording import SiteWords
+from posthouse.sessions.wording_fields import SiteWords
 from posthouse.telemetry.cases import CaseStore
 
 ROUNDS, CALLS = 7, 2_000

@@ -10,9 +10,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bench.figures import Figure
+from bench.servers import OURS
 from bench.workloads import Workload
-
-OURS = "Posthouse"
 
 
 class Outcome(Struct, frozen=True):

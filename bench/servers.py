@@ -18,6 +18,7 @@ from posthouse.accounts.passwords import hash_password
 from posthouse.accounts.sqlite import SqliteAccountStore
 from posthouse.mail.address import parse_mailbox
 
+OURS: Final = "Posthouse"
 USER: Final = "ann@example.test"
 PASSWORD: Final = "six-blue-herons"
 STOP_SECONDS_MAX: Final = 60
@@ -133,7 +134,7 @@ sends_as  = ["*"]
 """
 
 
-def posthouse(directory: Path, setting: Setting, name: str = "Posthouse") -> Contender:
+def posthouse(directory: Path, setting: Setting, name: str = OURS) -> Contender:
     """Return Posthouse as shipped, limits on load raised; what the directory holds stays."""
     return Contender(name, partial(_run_posthouse, directory, setting, name))
 
