@@ -54,8 +54,25 @@ def test_a_message_is_tried_often_enough_and_then_given_up(chance: list[float]) 
 
 def test_the_first_pauses_double_from_a_quarter_of_an_hour() -> None:
     patience = Patience(tell_sender_after=timedelta(days=1))
-    pauses = [next_attempt(NOON, NOON, n, patience, spread=0.0) for n in (1, 2, 3, 6, 7)]
-    assert [(due - NOON).total_seconds() / 60 for due in pauses if due] == [15, 30, 60, 480, 480]
+    at, pauses = NOON, []
+    for tries in range(1, 9):
+        due = next_attempt(NOON, at, tries, patience, spread=0.0)
+        assert due is not None
+        pauses.append((due - at).total_seconds() / 60)
+        at = due
+    assert pauses == [15, 30, 60, 120, 240, 480, 480, 15]  # the last one: the sender is told
+
+
+def test_attempts_that_somebody_hurries_do_not_lengthen_the_pause() -> None:
+    """Ten times `retry now` within half an hour, and it is tried on as if nobody had."""
+    last = NOON + timedelta(minutes=30)
+    due = next_attempt(NOON, last, 12, PATIENCE, spread=0.0)
+    assert due == last + timedelta(minutes=45)
+
+
+def test_mail_that_waited_for_us_begins_with_the_first_pause() -> None:
+    last = NOON + timedelta(hours=8)
+    assert next_attempt(NOON, last, 1, PATIENCE, spread=0.0) == last + timedelta(minutes=15)
 
 
 @given(st.lists(spreads, min_size=10, max_size=10))

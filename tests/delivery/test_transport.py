@@ -701,3 +701,35 @@ async def test_tls_that_breaks_off_half_way_goes_on_in_the_clear_only_where_it_m
     assert isinstance(must, Deferred)
     assert "TLS handshake" in must.words
     assert [mail.encrypted for mail in sink.mails] == [False]
+
+
+async def test_a_host_that_does_not_promise_tls_all_the_way_is_left_for_one_that_does(
+    transport_to: Make,
+) -> None:
+    asked = work(requiretls=True)
+    promising = (*EXTENSIONS, "REQUIRETLS")
+    async with Sink() as first, Sink(extensions=promising) as second:
+        outcomes = await transport_to(first, second).deliver(BY_MX, asked, content())
+    assert isinstance(outcomes[0], Delivered)
+    assert "REQUIRETLS" in second.mails[0].sender
+    assert first.mails == []
+
+
+async def test_mail_that_no_host_promises_tls_for_fails_only_if_all_could_be_asked(
+    transport_to: Make,
+) -> None:
+    asked = work(requiretls=True)
+    async with Sink() as gone:
+        port = gone.port
+    async with Sink() as first, Sink() as second:
+        outcomes = await transport_to(first, second).deliver(BY_MX, asked, content())
+        assert isinstance(outcomes[0], Failed)
+        assert outcomes[0].status == "5.7.30"
+        for hosts in ((first, port), (port, first)):
+            outcomes = await transport_to(*hosts).deliver(BY_MX, asked, content())
+            assert isinstance(outcomes[0], Deferred)
+        hanging = Sink({"": HANG_UP})
+        async with hanging:
+            outcomes = await transport_to(hanging, first).deliver(BY_MX, asked, content())
+            assert isinstance(outcomes[0], Deferred)
+    assert first.mails == second.mails == []

@@ -44,7 +44,9 @@ def next_attempt(
     """Return when to try next, or None when the message has expired.
 
     The pause doubles up to the longest and is then varied by `spread`, so that messages which were
-    deferred together do not come back together. One attempt is made when the sender is to be told
+    deferred together do not come back together. Attempts that somebody hurried do not lengthen it:
+    after each attempt in its time the next pause is as long as the message is old, and one more
+    first pause; so that is the most at any age. One attempt is made when the sender is to be told
     of the delay, and the last when the message expires, not a long pause earlier or later.
 
     Args:
@@ -63,9 +65,13 @@ def next_attempt(
     if last >= expires:
         return None
     doublings = min(attempts - 1, 30)
-    pause = min(patience.first_pause * (1 << doublings), patience.longest_pause) * (1 + spread)
+    pause = min(
+        patience.first_pause * (1 << doublings),
+        patience.first_pause + max(last - accepted, timedelta(0)),
+        patience.longest_pause,
+    )
     warns = accepted + patience.tell_sender_after
-    return min(last + pause, expires, warns if last < warns else expires)
+    return min(last + pause * (1 + spread), expires, warns if last < warns else expires)
 
 
 def should_tell_sender(accepted: datetime, now: datetime, patience: Patience) -> bool:
