@@ -21,6 +21,7 @@ from bench.programs import BenchError
 from bench.servers import Contender, Running, Setting, posthouse, users
 from bench.usage import family_of
 from posthouse.mailbox import maildir
+from posthouse.server.crew import Worker
 from posthouse.spool.journaled import JournaledSpool
 
 USERS, MESSAGES_EACH = 10, 200
@@ -101,17 +102,24 @@ def many_networks(ground: Ground) -> Iterator[Contenders]:
 def deep_queue(ground: Ground, queued: int) -> Iterator[Contenders]:
     """Posthouse with an empty queue, and with one of so many messages for 1,000 domains."""
     empty, deep = ground.directory / "empty", ground.directory / "deep"
-    spool = deep / "storage" / "spool"
-    spool.mkdir(mode=0o700, parents=True)
-    filling = JournaledSpool(spool, now=now)
-    try:
-        bring(filling, queued, due=now() + timedelta(days=1), content=b"x")
-    finally:
-        filling.close()
+    count = ground.workers or 1
+    for number in range(1, count + 1):
+        _fill(Worker(number, count), deep / "storage" / "spool", queued // count)
     yield [
         posthouse(empty, ground.setting, "Posthouse, empty"),
         posthouse(deep, ground.setting),
     ]
+
+
+def _fill(worker: Worker, path: Path, queued: int) -> None:
+    """Queue so many messages that are due tomorrow in the spool of a worker."""
+    directory = worker.own(path)
+    directory.mkdir(mode=0o700, parents=True)
+    spool = JournaledSpool(directory, now=now, place=worker.place)
+    try:
+        bring(spool, queued, due=now() + timedelta(days=1), content=b"x")
+    finally:
+        spool.close()
 
 
 @contextmanager
