@@ -47,6 +47,14 @@ class Domain(Section):
             " the answer. Who is unknown while it is silent is deferred."
         ),
     ] = False
+    rewrite_senders: Annotated[
+        Flag,
+        meaning(
+            "With deliver_via: strangers' reverse-paths become ours (SRS) on the way to that"
+            " server, for one that checks SPF and cannot be told to trust this one. Bounces find"
+            " back."
+        ),
+    ] = False
 
     @model_validator(mode="after")
     def _names_a_server(self) -> "Domain":
@@ -56,6 +64,13 @@ class Domain(Section):
                 "deliver_via must name a server: the exchanger of this domain is this server",
                 'write deliver_via = "smtp://mx.example.com:25", or leave it out to keep mail here',
                 key="deliver_via",
+            )
+        if self.rewrite_senders and not self.deliver_via:
+            raise fault(
+                "together",
+                "senders are rewritten on the way to another server only",
+                "leave rewrite_senders out, or add deliver_via",
+                key="rewrite_senders",
             )
         if (self.recipients_file or self.verify_recipients) and not self.deliver_via:
             raise fault(

@@ -13,7 +13,7 @@ from posthouse.config.schema import Configuration
 from posthouse.delivery.attempts import Attempts, Ways
 from posthouse.delivery.bounce import Reporter
 from posthouse.delivery.dispatcher import Dispatcher
-from posthouse.delivery.forwarding import read_secrets, rewriting
+from posthouse.delivery.forwarding import Rewrite, read_secrets, rewriting
 from posthouse.delivery.languages import SenderLanguages
 from posthouse.delivery.local import CaptureDelivery, LocalDelivery
 from posthouse.delivery.long_lines import LongLineCarrier, LongLines
@@ -21,6 +21,7 @@ from posthouse.delivery.next_hosts import HostFinder
 from posthouse.delivery.opening import client_contexts
 from posthouse.delivery.outcomes import Outcome
 from posthouse.delivery.relay_recipients import RecipientRules, RelayRecipients, read_recipients
+from posthouse.delivery.rewriting import RewritingCarrier
 from posthouse.delivery.routes import Routes
 from posthouse.delivery.settings import manners_of, patience_of, routes_of, site_of, width_of
 from posthouse.delivery.signing import KeyRing, Post, SigningCarrier
@@ -80,6 +81,13 @@ class PostOffice:
         if returns is None or self.configuration.authentication.forwarded != "rewrite":
             return path
         return rewriting(returns, self.configuration.domains.__contains__)(path, now)
+
+    def rewrite_for(self, destination: str) -> Rewrite | None:
+        """Return how reverse-paths change on the way to a domain; None if they do not."""
+        domain, returns = self.configuration.domains.get(destination), self.returns
+        if domain is None or not domain.rewrite_senders or returns is None:
+            return None
+        return rewriting(returns, self.configuration.domains.__contains__)
 
     def resolve(self, mailbox: Mailbox) -> Resolution:
         """Return accounts and forwards; raises `StoreError`.
@@ -145,7 +153,7 @@ def outgoing(configuration: Configuration, ground: Ground, office: PostOffice) -
         Ways(
             local=LocalDelivery(office.resolve, ground.maildir_of, log),
             capture=CaptureDelivery(ground.stores.directory / "captured", log),
-            transport=lines,
+            transport=RewritingCarrier(lines, office.rewrite_for, ground.now),
         ),
         Reporter(site_of(configuration), patience, spool.new_id, office.rewrite, office.languages),
         patience,
