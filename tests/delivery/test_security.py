@@ -59,9 +59,16 @@ class World:
         return self.found
 
     def note(
-        self, domain: str, host: Host, assurance: Assurance, trouble: Trouble | None, words: str
+        self,
+        domain: str,
+        host: Host,
+        assurance: Assurance,
+        trouble: Trouble | None,
+        words: str,
+        sending: str = "",
     ) -> None:
         assert (domain, host.name) == (DOMAIN, "localhost")
+        assert sending in ("127.0.0.1", "")
         assert words or trouble in (None, Trouble.NO_STARTTLS, Trouble.TLSA_INVALID)
         self.told.append((assurance.basis, trouble))
 

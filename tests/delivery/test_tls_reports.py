@@ -58,7 +58,8 @@ def results(clock: Clock, tmp_path: Path) -> TlsResults:
 def fill(results: TlsResults) -> None:
     results.note("adatum.com", MX, STS, None, "")
     for _ in range(2):
-        results.note("adatum.com", MX, STS, Trouble.EXPIRED, "certificate has expired")
+        words = "certificate has expired"
+        results.note("adatum.com", MX, STS, Trouble.EXPIRED, words, "198.51.100.7")
     results.note("adatum.com", MX, DANE, None, "")
     results.note("adatum.com", MX, OURS, Trouble.NO_STARTTLS, "")
 
@@ -96,6 +97,7 @@ def test_a_report_says_what_was_counted(results: TlsResults, clock: Clock) -> No
                         "result-type": "certificate-expired",
                         "receiving-mx-hostname": "mx.adatum.com",
                         "failed-session-count": 2,
+                        "sending-mta-ip": "198.51.100.7",
                         "receiving-ip": "192.0.2.1",
                         "failure-reason-code": "certificate has expired",
                     }

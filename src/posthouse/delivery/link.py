@@ -6,6 +6,7 @@ What arrives is handed on within the call that brought it; no stream reader and 
 import asyncio
 import os
 import ssl
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, Protocol, cast
 
@@ -44,12 +45,14 @@ class Link(asyncio.Protocol):
         is_writing: Not all that was written is out.
         was_closed: The peer has closed it, or it was lost, or we left it.
         is_gone: Nothing is left of it.
+        local_address: Our address of it; None for a Unix socket, and where it is not known.
     """
 
     def __init__(self) -> None:
         self.is_writing = False
         self.was_closed = False
         self.is_gone = False
+        self.local_address: Address | None = None
         self._listener: Listener | None = None
         self._early: list[bytes] = []  # came before anybody listened
         self._why = ""
@@ -80,15 +83,6 @@ class Link(asyncio.Protocol):
     def unsent_octets(self) -> int:
         """How much of what was written is not out."""
         return self._transport.get_write_buffer_size()
-
-    @property
-    def local_address(self) -> Address | None:
-        """Our address of it; None where that is not known."""
-        name = self._transport.get_extra_info("sockname")
-        try:
-            return ip_address(name[0])
-        except (TypeError, IndexError, ValueError):  # a Unix socket, or it is closed
-            return None
 
     # ---------------------------------------------------------------- to be called
 
@@ -159,6 +153,8 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102 - asyncio's
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=0)  # to hear when all of it is out
+        with suppress(TypeError, IndexError, ValueError):  # a Unix socket, or closed already
+            self.local_address = ip_address(transport.get_extra_info("sockname")[0])
 
     def data_received(self, data: bytes) -> None:  # noqa: D102 - asyncio's
         if self.was_closed:

@@ -75,9 +75,18 @@ class Watcher(Protocol):
     """Is told how TLS went with the hosts of domains."""
 
     def note(
-        self, domain: str, host: Host, assurance: Assurance, trouble: Trouble | None, words: str
+        self,
+        domain: str,
+        host: Host,
+        assurance: Assurance,
+        trouble: Trouble | None,
+        words: str,
+        sending: str = "",
     ) -> None:
-        """A session was begun, protected (no trouble) or not as it should be."""
+        """A session was begun, protected (no trouble) or not as it should be.
+
+        `sending` is our address of it, "" where that is not known.
+        """
         ...
 
 
@@ -207,10 +216,10 @@ class Openings:
                 first = first or error
                 more = error.fault is Fault.TLS and at + 1 < len(steps)
                 if not more or terms.tls_from_start:
-                    self._tell(way, host, first)
+                    self._tell(way, host, first, link)
                     raise HostFailedError(host, error) from error
             else:
-                self._tell(way, host, first, session)
+                self._tell(way, host, first, link)
                 return session, host
         raise AssertionError("the last step returns or raises")
 
@@ -225,7 +234,7 @@ class Openings:
     def tell_of_barred(self, way: Way, hosts: Iterable[Host]) -> None:
         """Tell the watcher of hosts that are not used at all."""
         for host in {host.name: host for host in hosts if way.assurance(host).bars}.values():
-            self._tell(way, host, None)
+            self._tell(way, host, None, None)
 
     async def _connect(self, way: Way, addresses: list[Host]) -> tuple[Link, Host]:
         try:
@@ -251,9 +260,7 @@ class Openings:
                 self._pool.end(session)
         return session
 
-    def _tell(
-        self, way: Way, host: Host, error: HostError | None, session: HopSession | None = None
-    ) -> None:
+    def _tell(self, way: Way, host: Host, error: HostError | None, link: Link | None) -> None:
         """Tell the watcher of one session at most once; faults that are not of TLS are not told."""
         if self._watcher is None or not way.domain or host.address is None:
             return
@@ -263,9 +270,10 @@ class Openings:
             trouble, words = error.trouble, str(error)
             if trouble is None:
                 return
-        elif session is not None and not session.is_encrypted:
+        elif link is not None and not link.is_encrypted:
             trouble, words = Trouble.NO_STARTTLS, ""
-        self._watcher.note(way.domain, host, one, trouble, words)
+        ours = str(link.local_address or "") if link is not None else ""
+        self._watcher.note(way.domain, host, one, trouble, words, ours)
 
     def _note_silent(self, host: Host) -> None:
         self._silent[host] = asyncio.get_running_loop().time() + SILENT_SECONDS

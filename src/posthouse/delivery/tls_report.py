@@ -145,6 +145,8 @@ def _failure(one: Failure) -> dict[str, object]:
         "receiving-mx-hostname": one.host,
         "failed-session-count": one.sessions,
     }
+    if one.sending:
+        found["sending-mta-ip"] = one.sending
     if one.address:
         found["receiving-ip"] = one.address
     if one.words:

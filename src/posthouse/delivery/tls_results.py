@@ -40,13 +40,29 @@ class PolicySeen(Struct, frozen=True):
 
 
 class Failure(Struct):
-    """Sessions that failed in the same way."""
+    """Sessions that failed in the same way.
+
+    Attributes:
+        trouble: What was wrong.
+        host: Name of the exchanger.
+        address: Its address; "" where none was tried.
+        words: More about it.
+        sessions: How many.
+        sending: Our address; "" where that is not known.
+    """
 
     trouble: Trouble
     host: str
     address: str
     words: str
     sessions: int = 0
+    sending: str = ""
+
+    def is_like(self, other: "Failure") -> bool:
+        """Whether they are counted together."""
+        same = (self.trouble, self.words) == (other.trouble, other.words)
+        ends = (self.host, self.address, self.sending)
+        return same and ends == (other.host, other.address, other.sending)
 
 
 class Tally(Struct):
@@ -82,7 +98,13 @@ class TlsResults:
         self._changed = False
 
     def note(
-        self, domain: str, host: Host, assurance: Assurance, trouble: Trouble | None, words: str
+        self,
+        domain: str,
+        host: Host,
+        assurance: Assurance,
+        trouble: Trouble | None,
+        words: str,
+        sending: str = "",
     ) -> None:
         """Count one session; see `opening.Watcher`."""
         today = self._now().astimezone(UTC).date()
@@ -100,7 +122,8 @@ class TlsResults:
         else:
             tally.failures += 1
             address = str(host.address) if host.address else ""
-            _count(tally, Failure(trouble, host.name, address, words[:WORDS_MAX]))
+            failure = Failure(trouble, host.name, address, words[:WORDS_MAX], sending=sending)
+            _count(tally, failure)
 
     def finished(self) -> tuple[Day, ...]:
         """Return the days that are over; those too long ago are forgotten."""
@@ -160,12 +183,7 @@ def _tally(day: Day, policy: PolicySeen) -> Tally:
 
 def _count(tally: Tally, failure: Failure) -> None:
     for one in tally.details:
-        if (one.trouble, one.host, one.address, one.words) == (
-            failure.trouble,
-            failure.host,
-            failure.address,
-            failure.words,
-        ):
+        if one.is_like(failure):
             one.sessions += 1
             return
     if len(tally.details) < FAILURES_MAX:

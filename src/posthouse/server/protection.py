@@ -67,7 +67,7 @@ class Protection:
             if not board.replaying:  # else it was counted before this process began
                 address = ip_address(it.address) if it.address else None
                 host = Host(it.host, address, it.port)
-                self.results.note(it.domain, host, it.assurance, it.trouble, it.words)
+                self.results.note(it.domain, host, it.assurance, it.trouble, it.words, it.sending)
 
         board.hear(TlsSeen, hear)
         return self.results
@@ -110,6 +110,7 @@ class TlsSeen(Notice, frozen=True):
     assurance: Assurance
     trouble: Trouble | None
     words: str
+    sending: str = ""
 
 
 class ElsewhereCounted:
@@ -120,13 +121,20 @@ class ElsewhereCounted:
         self._results = results
 
     def note(
-        self, domain: str, host: Host, assurance: Assurance, trouble: Trouble | None, words: str
+        self,
+        domain: str,
+        host: Host,
+        assurance: Assurance,
+        trouble: Trouble | None,
+        words: str,
+        sending: str = "",
     ) -> None:
         """Tell of one session."""
         if self._results.counting:
             address = str(host.address or "")
-            seen = TlsSeen(domain, host.name, address, host.port, assurance, trouble, words)
-            self._board.post(seen)
+            self._board.post(
+                TlsSeen(domain, host.name, address, host.port, assurance, trouble, words, sending)
+            )
 
 
 class HandIn:
