@@ -1,7 +1,7 @@
 """Who failed to sign in too often lately: by account and address, never a whole network."""
 
 from collections import OrderedDict, deque
-from datetime import datetime
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import Final
 
@@ -9,6 +9,7 @@ from posthouse.accounts.notices import Board, Notice
 from posthouse.policy.facts import Address
 from posthouse.policy.rules import Budget
 
+AHEAD_MAX: Final = timedelta(minutes=1)
 PAIRS_MAX: Final = 50_000  # remembered at once; the one least lately seen is forgotten first
 
 Pair = tuple[str, Address]
@@ -90,8 +91,9 @@ class Lockout:
         failures = self._failures.get(pair)
         if failures is None:
             return deque()
-        while failures and failures[0] <= now - self.budget.period:
-            failures.popleft()
+        since = now - self.budget.period
+        while failures and not since < failures[0] <= now + AHEAD_MAX:
+            failures.popleft()  # also what was dated before the clock was set back
         if not failures:
             del self._failures[pair]
         return failures

@@ -16,6 +16,7 @@ from posthouse.telemetry.database import Kind, StoreError, explained, open_for_w
 
 SESSIONS_MAX: Final = 200_000  # (address, account) pairs; the oldest go first
 ADDRESS_SESSIONS_MAX: Final = 200  # of one address, so that no decision gets slow
+AHEAD_MAX: Final = timedelta(minutes=1)
 FORGET_EVERY: Final = timedelta(minutes=1)
 TELL_AGAIN: Final = timedelta(seconds=1)  # how late other workers hear of a further command
 LOOK_AGAIN: Final = timedelta(seconds=10)  # at a file that could not be read
@@ -155,7 +156,9 @@ class PopSignIns:
             self._count += 1
             if len(sessions) >= ADDRESS_SESSIONS_MAX:
                 self._forget(address, min(sessions, key=lambda name: sessions[name]))
-        sessions[account] = max(at, sessions.get(account, at))
+        before = sessions.get(account, at)
+        # What lies in the future was dated before the clock was set back.
+        sessions[account] = at if before > self._now() + AHEAD_MAX else max(at, before)
         if self._count > SESSIONS_MAX:
             self._forget_oldest()
 

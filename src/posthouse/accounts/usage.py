@@ -217,7 +217,7 @@ class UsageCounters:
         window = self._windows.get(key)
         if window is None or budget is None:
             return 0
-        return window.total((at - budget.period).timestamp())
+        return window.total((at - budget.period).timestamp(), at.timestamp())
 
     def _add(self, key: _Subject, count: int, at: float) -> None:
         self._windows.setdefault(key, Window()).add(at, count)

@@ -1,5 +1,6 @@
 """How many in the last hour, day or month: a sliding window in bounded memory."""
 
+import math
 from collections.abc import Iterable
 from typing import Final
 
@@ -7,6 +8,7 @@ from typing import Final
 # of the period, so that a budget is never exceeded, and by under one part in 100 too strict.
 _GRAINS: Final = ((7_200, 30), (172_800, 600))
 _GRAIN_MAX: Final = 14_400
+_AHEAD_MAX: Final = 3_600.0  # what lies further ahead was dated before the clock was set back
 ENTRIES_MAX: Final = 900
 
 Entry = tuple[float, int]
@@ -22,21 +24,22 @@ class Window:
 
     def add(self, at: float, count: int) -> None:
         """Count some more."""
-        if self.entries and self.entries[-1][0] // _GRAINS[0][1] >= at // _GRAINS[0][1]:
-            last, before = self.entries[-1]
+        last, before = self.entries[-1] if self.entries else (0.0, 0)
+        if last // _GRAINS[0][1] >= at // _GRAINS[0][1] and last <= at + _AHEAD_MAX:
             self.entries[-1] = (max(last, at), before + count)
             return
         self.entries.append((at, count))
         if len(self.entries) > ENTRIES_MAX:
             self._merge(at)
 
-    def total(self, since: float) -> int:
-        """Return how many came after `since`."""
+    def total(self, since: float, now: float = math.inf) -> int:
+        """Return how many came after `since`, but for what lies in the future."""
         total = 0
         for at, count in reversed(self.entries):
             if at <= since:
                 break
-            total += count
+            if at <= now + _AHEAD_MAX:
+                total += count
         return total
 
     def forget(self, until: float) -> None:

@@ -118,14 +118,14 @@ class Lane:
 
     def closed(self, now: datetime) -> Deferred | None:
         """Return why nothing is tried here now; None if the lane is open."""
-        if self._closed_until is None or now >= self._closed_until:
-            return None
-        return self.words
+        return None if self.closed_until(now) is None else self.words
 
     def closed_until(self, now: datetime) -> datetime | None:
         """Return when it opens again; None if it is open."""
         until = self._closed_until
-        return until if until is not None and now < until else None
+        if until is None or until - now > LONGEST_CLOSURE:  # else the clock was set back meanwhile
+            return None
+        return until if now < until else None
 
     def note(self, outcomes: list[Outcome], now: datetime) -> None:
         """Widen or narrow by how an attempt ended."""

@@ -162,7 +162,7 @@ def _waits(
     if due is None:
         expired = Failed("5.4.7", outcome.words, outcome.host, outcome.tls)
         return Ended(state, recipient, expired, _settled(expired, work), copies)
-    due = max(due, accepted)  # not before its release
+    due = max(due, work.envelope.release or due)
     told = state.delay_told or should_tell_sender(accepted, now, patience)
     again = Again(due, outcome.words, outcome.host, delay_told=told, tls=outcome.tls)
     return Ended(state, recipient, outcome, again, copies)

@@ -17,6 +17,7 @@ from posthouse.dns.servers import ServerAddress, system_servers
 from posthouse.dns.watched import Watch, WatchedNames
 from posthouse.mail.address import parse_mailbox
 from posthouse.policy.rules import Rules
+from posthouse.server.clock import SteadyClock, mind_clock
 from posthouse.server.entrances import Entrances, Share
 from posthouse.server.ground import Ground
 from posthouse.server.housekeeping import Chore, Housekeeping, StorageWatch, tidy_spool
@@ -38,6 +39,7 @@ NOTICES_SECONDS: Final = 1.0
 CERTIFICATE_SECONDS: Final = 60.0
 SPOOL_SECONDS: Final = 3600.0
 STORAGE_SECONDS: Final = 1.0
+CLOCK_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.05  # at sessions that end, while stopping
 
 
@@ -104,7 +106,12 @@ class Server:
             Chore(CERTIFICATE_SECONDS, self.renew_certificate),
             Chore(SPOOL_SECONDS, self._tidy_spool, blocks=True),
             Chore(STORAGE_SECONDS, StorageWatch(self.stores.spool, self.log).look),
+            Chore(CLOCK_SECONDS, self._mind_clock, blocks=True),
         )
+
+    def _mind_clock(self) -> None:
+        if isinstance(self.now, SteadyClock):
+            mind_clock(self.now, self.stores.spool, self.log)
 
     def _join_halves(self, ground: Ground) -> None:
         """Build what takes mail and what delivers it; they meet in the spool."""

@@ -18,6 +18,7 @@ from posthouse.config.check import check
 from posthouse.config.load import Loaded
 from posthouse.config.schema import Configuration
 from posthouse.server.assembly import Server
+from posthouse.server.clock import SteadyClock
 from posthouse.server.control import ControlSocket
 from posthouse.server.crew import ALONE, Worker
 from posthouse.server.entrances import Share
@@ -152,13 +153,14 @@ class Run:
 
     async def _make(self) -> Server:
         site = self._site
-        stores = Stores(site.directory, site.loaded.configuration, utc_now, site.worker)
+        clock = SteadyClock()
+        stores = Stores(site.directory, site.loaded.configuration, clock, site.worker)
         try:
             server = Server(
                 site.loaded,
                 site.path.parent,
                 stores,
-                now=utc_now,
+                now=clock,
                 log=self._log,
                 certificates=site.certificates,
             )

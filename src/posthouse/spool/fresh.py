@@ -96,30 +96,26 @@ class FreshMessages:
         """Return a message if it is here."""
         return self._all.get(message_id)
 
-    def take(self, now: datetime, limit: int, exclude: Collection[str], each: int) -> list[Work]:
-        """Lease what is due, the destinations one after another."""
+    def take(self, limit: int, exclude: Collection[str], each: int) -> list[Work]:
+        """Lease what nobody has, the destinations one after another: all of it is due."""
         works: list[Work] = []
         with self._lock:
             for destination in list(self._due):
                 if len(works) >= limit:
                     break
                 if destination not in exclude:
-                    works += self._take_at(destination, now, min(each, limit - len(works)))
+                    works += self._take_at(destination, min(each, limit - len(works)))
         return works
 
-    def _take_at(self, destination: str, now: datetime, room: int) -> list[Work]:
+    def _take_at(self, destination: str, room: int) -> list[Work]:
         works: list[Work] = []
         waiting = self._due[destination]
-        later = []
         while waiting and len(works) < room:
             message_id, _ = waiting.popitem(last=False)
             it = self._all[message_id]
-            if it.kept.envelope.accepted > now:
-                later.append(message_id)
-            elif (work := it.work_for(destination)) is not None:
+            if (work := it.work_for(destination)) is not None:
                 it.leased.add(destination)
                 works.append(work)
-        waiting.update(dict.fromkeys(later))
         if not waiting:
             del self._due[destination]
         else:

@@ -158,7 +158,7 @@ class JournaledSpool(Spool):
         half = max(1, limit // 2)
         works = self._take_shelved(now, half, exclude, each)
         shelf_has_more = len(works) == half
-        works += self._journal.fresh.take(now, limit - len(works), exclude, each)
+        works += self._journal.fresh.take(limit - len(works), exclude, each)
         if shelf_has_more and len(works) < limit:
             works += super().take_due(now, limit - len(works), exclude, each=each)
         return works
@@ -168,7 +168,7 @@ class JournaledSpool(Spool):
         quiet = self._quiet_until(now)
         if quiet is None or self.trouble is not None:
             return None
-        works = self._journal.fresh.take(now, limit, exclude, each)
+        works = self._journal.fresh.take(limit, exclude, each)
         if works:
             return works, None
         return works, min(quiet, self._journal.fresh.next_due(now) or quiet)
@@ -384,10 +384,11 @@ class JournaledSpool(Spool):
             for start in range(0, len(found), RECOVERED_AT_ONCE):
                 some = found[start : start + RECOVERED_AT_ONCE]
                 super()._do(partial(shelve_recovered, self._shelf, some))
+            newest = lanes.last_number()
             lanes.open()
         except OSError as error:
             kind: Trouble = "full" if is_no_room(error) else "unreadable"
             raise StorageError(kind, f"{directory} cannot be used ({error.strerror})") from error
         self._journal.lanes = lanes
         with self._readers.one() as sql:
-            return IdSource(self._now, reading.last_number(sql), self._place)
+            return IdSource(self._now, max(newest, reading.last_number(sql)), self._place)

@@ -16,7 +16,7 @@ from posthouse.spool.disk import Disk
 from posthouse.spool.entries import Gone, encode
 from posthouse.spool.lane import Lane, Record, Segment, segment_paths
 from posthouse.spool.records import StorageError
-from posthouse.spool.recovery import Recovered, unsettled
+from posthouse.spool.recovery import Recovered, last_number, unsettled
 
 LANES_MAX: Final = 4
 SLOW_SECONDS: Final = 0.004
@@ -56,6 +56,10 @@ class Lanes:
         """
         found = [it for place in self._places() for it in unsettled(place).values()]
         return sorted(found, key=lambda it: it.kept.id)
+
+    def last_number(self) -> int:
+        """Return the highest number of a message that earlier runs mention, -1 if none."""
+        return max(last_number(place) for place in self._places())
 
     def open(self) -> None:
         """Forget what earlier runs wrote, and begin anew.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from msgspec import msgpack
+from msgspec.structs import replace
 
 from posthouse.mail.envelope import Envelope
 from posthouse.spool.counting import source_of
@@ -268,10 +269,16 @@ def last_number(sql: sqlite3.Connection) -> int:
 def work_row(sql: sqlite3.Connection, number: int) -> tuple[Envelope, int, str, str] | None:
     """Return envelope, size, bounce mark and chosen way of a message that is not held."""
     row = sql.execute(
-        "SELECT envelope, octets, bounce, via FROM message WHERE number = ? AND hold = ''",
+        "SELECT envelope, octets, bounce, via, accepted FROM message"
+        " WHERE number = ? AND hold = ''",
         (number,),
     ).fetchone()
-    return None if row is None else (ENVELOPES.decode(row[0]), *row[1:])
+    if row is None:
+        return None
+    envelope, accepted = ENVELOPES.decode(row[0]), to_instant(row[4])
+    if envelope.accepted != accepted:  # moved with the clock
+        envelope = replace(envelope, accepted=accepted)
+    return (envelope, *row[1:4])
 
 
 def _message(

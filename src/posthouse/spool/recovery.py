@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import DecodeError, Struct
 
 from posthouse.spool.entries import Delivered, Entry, Gone, Kept, decode
+from posthouse.spool.identifiers import number_of
 from posthouse.spool.lane import MAGIC, segment_paths
 from posthouse.spool.records import StorageError
 
@@ -63,6 +64,16 @@ def unsettled(directory: Path) -> dict[str, Recovered]:
                 case _:
                     pass  # about a message whose segment is gone
     return found
+
+
+def last_number(directory: Path) -> int:
+    """Return the highest number of a message that the journal mentions, -1 if none.
+
+    Of a message that was delivered at once nothing else may tell that its id was given.
+    """
+    paths = segment_paths(directory)
+    entries = (entry for path in paths for entry in _entries(path, is_last=path == paths[-1]))
+    return max((number_of(entry.id) for entry in entries), default=-1)
 
 
 def _entries(path: Path, *, is_last: bool) -> Iterator[Entry]:

@@ -12,9 +12,10 @@ from typing import Final
 from msgspec import Struct, msgpack
 
 from posthouse.mail.envelope import Envelope
-from posthouse.spool import directions, moved
+from posthouse.spool import directions, jumps, moved
 from posthouse.spool.identifiers import id_of, number_of
 from posthouse.spool.journeys import REPLY_SIGNS_MAX, accepted_text
+from posthouse.spool.jumps import Jump
 from posthouse.spool.moved import Moved, Row
 from posthouse.spool.records import Again, Postponed, Result, Settled
 from posthouse.spool.times import to_number
@@ -252,6 +253,19 @@ class Shelf:
         """Put off what is due at a destination; how many recipients."""
         self._count(self._waiting, what.destination, 0)
         return directions.postpone(self._sql, what, at)
+
+    def move_times(self, jump: Jump, after: int) -> int:
+        """Move a slice of all times with the clock; behind which message the next begins."""
+        return self._recount(*jumps.move_times(self._sql, jump, after))
+
+    def mend_future(self, now: datetime) -> None:
+        """Date what lies in the future as if it happened now."""
+        self._recount(0, jumps.mend_future(self._sql, now))
+
+    def _recount(self, last: int, destinations: set[str]) -> int:
+        for destination in destinations:
+            self._count(self._waiting, destination, 0)
+        return last
 
     def pause(self, destination: str, why: str, at: datetime) -> None:
         """Send nothing to a destination until `resume`."""

@@ -15,12 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from posthouse.spool import bulk, counting, reading
+from posthouse.spool import bulk, counting, jumps, reading
 from posthouse.spool.bulk import Verb
 from posthouse.spool.database import open_for_writing
 from posthouse.spool.disk import Disk
 from posthouse.spool.identifiers import IdSource
 from posthouse.spool.intake import MEMORY_OCTETS_MAX, Intake, prepared
+from posthouse.spool.jumps import Jump
 from posthouse.spool.large import SideFiles
 from posthouse.spool.leases import Leases
 from posthouse.spool.lock import lock_directory
@@ -82,8 +83,7 @@ class Spool:
         """
         self.path = directory / "spool.db"
         self.files = SideFiles(directory / "large", disk or Disk())
-        self._now = now
-        self._place = place
+        self._now, self._place = now, place
         self._reserve = reserve_octets
         self._arrived: list[Callable[[], None]] = []
         self._lock = lock_directory(directory, self.files.directory)
@@ -99,6 +99,7 @@ class Spool:
         self._recent = RecentContents(memory_octets)
         try:
             self._ids = self._begin()
+            jumps.mend(self._readers, self._do, self._shelf, now())
         except BaseException:
             self.close()
             raise
@@ -361,6 +362,10 @@ class Spool:
     def take_over_rest(self, table: str, rows: Sequence[Row]) -> None:
         """Take what belongs to none of its messages."""
         self._on_shelf(lambda: self._shelf.adopt_rest(table, rows))
+
+    def move_times(self, jump: Jump) -> None:
+        """Move the times of what waits with a clock that was set; see `jumps.follow`. Blocks."""
+        jumps.move_all(self._do, self._shelf.move_times, jump)
 
     def flush(self) -> None:
         """Return when all that was asked for until now is committed.
