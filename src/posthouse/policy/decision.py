@@ -1,13 +1,13 @@
 """The answer of the policy, and how it came about."""
 
-from enum import Enum
+from enum import StrEnum
 
 from msgspec import Struct
 
 from posthouse.policy.reasons import Reason
 
 
-class Verdict(Enum):
+class Verdict(StrEnum):
     """What happens to what was asked for."""
 
     ACCEPT = "accept"
@@ -16,7 +16,7 @@ class Verdict(Enum):
     HOLD = "hold"  # accepted, kept for a person to look at
 
 
-class Stage(Enum):
+class Stage(StrEnum):
     """What was decided."""
 
     CONNECTION = "connection"

@@ -33,6 +33,11 @@ def address_text(address: Address) -> str:
     return str(address)
 
 
+@lru_cache(maxsize=4096)
+def _network_text(start: int, shift: int, *, v4: bool) -> str:
+    return f"{IPv4Address(start)}/{32 - shift}" if v4 else f"{IPv6Address(start)}/{128 - shift}"
+
+
 def parse_networks(text: str) -> tuple[Network, ...]:
     """Return the networks meant by an address, a CIDR network or a ``first-last`` range.
 
@@ -122,11 +127,7 @@ class NetworkTable:
         v4 = isinstance(address, IPv4Address)
         for shift, table in self._v4 if v4 else self._v6:
             if value >> shift in table:
-                start = value >> shift << shift
-                if v4:
-                    octets = start.to_bytes(4, "big")
-                    return f"{octets[0]}.{octets[1]}.{octets[2]}.{octets[3]}/{32 - shift}"
-                return f"{IPv6Address(start)}/{128 - shift}"
+                return _network_text(value >> shift << shift, shift, v4=v4)
         return ""
 
     def networks(self) -> Iterator[tuple[Network, tuple[int, ...]]]:

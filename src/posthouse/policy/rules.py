@@ -4,7 +4,7 @@ Rules are a set: their order never matters. What is not here is refused.
 """
 
 from datetime import date, datetime, timedelta
-from enum import Enum
+from enum import Enum, StrEnum
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
@@ -13,14 +13,14 @@ from posthouse.mail.address import Mailbox
 from posthouse.policy.networks import NetworkTable
 
 
-class Service(Enum):
+class Service(StrEnum):
     """What a listener is for."""
 
     SMTP = "smtp"  # transfer: other servers bring mail
     SUBMISSION = "submission"  # mail programs hand in mail (RFC 6409)
 
 
-class DoorKind(Enum):
+class DoorKind(StrEnum):
     """How a door recognises a client."""
 
     SIGNED_IN = "signed-in"

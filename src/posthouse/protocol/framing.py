@@ -27,19 +27,22 @@ class LineBuffer:
 
     The end of a line that is too long is skipped as it comes, so that no more than the limit is
     kept of one line.
+
+    Attributes:
+        unread: What no line was made of yet; not to be changed by others.
     """
 
     def __init__(self) -> None:
-        self._unread = bytearray()
+        self.unread = bytearray()
         self._searched = 0
         self._skipping = False
 
     def __len__(self) -> int:
-        return len(self._unread)
+        return len(self.unread)
 
     def feed(self, octets: bytes) -> None:
         """Take octets of the stream."""
-        self._unread += octets
+        self.unread += octets
 
     def next_line(self, octets_max: int) -> bytes | LineFault | None:
         """Return the next line without CRLF, a fault in its place, or None while none is whole.
@@ -47,7 +50,7 @@ class LineBuffer:
         Args:
             octets_max: Limit of a line, CRLF included.
         """
-        unread = self._unread
+        unread = self.unread
         end = unread.find(b"\n", self._searched)
         if end < 0:
             self._skip_what_is_too_long(octets_max)
@@ -68,30 +71,30 @@ class LineBuffer:
     def take(self, octets_max: int | None = None) -> bytes:
         """Return and forget what is unread: all of it, or not more than `octets_max`."""
         self._searched = 0
-        if octets_max is None or octets_max >= len(self._unread):
-            octets = bytes(self._unread)
-            self._unread.clear()
+        if octets_max is None or octets_max >= len(self.unread):
+            octets = bytes(self.unread)
+            self.unread.clear()
             return octets
-        octets = bytes(self._unread[:octets_max])
-        del self._unread[:octets_max]
+        octets = bytes(self.unread[:octets_max])
+        del self.unread[:octets_max]
         return octets
 
     def put_back(self, octets: bytes) -> None:
         """Make octets that were taken unread again, before all others."""
-        self._unread[:0] = octets
+        self.unread[:0] = octets
         self._searched = 0
 
     def forget(self) -> None:
         """Forget all that is unread, a half line included."""
-        self._unread.clear()
+        self.unread.clear()
         self._searched = 0
         self._skipping = False
 
     def _skip_what_is_too_long(self, octets_max: int) -> None:
-        if self._skipping or len(self._unread) > octets_max:
+        if self._skipping or len(self.unread) > octets_max:
             self._skipping = True
-            self._unread.clear()
-        self._searched = len(self._unread)
+            self.unread.clear()
+        self._searched = len(self.unread)
 
 
 class ContentCheck:

@@ -1,12 +1,12 @@
 """What all log events have in common."""
 
-from enum import Enum
+from enum import StrEnum
 from typing import ClassVar
 
 from msgspec import Struct
 
 
-class Level(Enum):
+class Level(StrEnum):
     """How much an event matters."""
 
     DEBUG = "debug"  # for looking closely

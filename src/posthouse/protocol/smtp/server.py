@@ -118,7 +118,7 @@ class ServerConnection:
     @property
     def pending_octets(self) -> int:
         """Octets that are received and not yet dealt with: the measure for back-pressure."""
-        return len(self._lines)
+        return len(self._lines.unread)
 
     def greet(self, reply: Reply) -> None:
         """Say the first word: 220, or 421 or 554 and then close (RFC 5321 §3.1)."""
@@ -161,7 +161,7 @@ class ServerConnection:
     def next_event(self) -> Event | None:
         """Return the next event, or None while octets or an answer are missing."""
         while self._awaiting is None and self.phase not in _DEAF:
-            if not self._lines and self._needs_octets:
+            if not self._lines.unread and self._needs_octets:
                 return None
             phase = self.phase
             if phase is Phase.CONTENT:
