@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.doctor.report_words import Circumstances, tell
+from posthouse.doctor.report_words import Circumstances, Hold, tell
 from posthouse.mail.address import Mailbox
 from posthouse.mail.delivery_status import (
     Action,
@@ -51,10 +51,14 @@ def report(*recipients: RecipientStatus, **more: object) -> Report:
 
 
 def composed(
-    report: Report, original: bytes, language: str = "en", contact: str = "", because: str = ""
+    report: Report,
+    original: bytes,
+    language: str = "en",
+    contact: str = "",
+    held: Hold | None = None,
 ) -> bytes:
     subject = subject_of(split_header(original))
-    circumstances = Circumstances(subject, "7K2M9QXA", contact, because)
+    circumstances = Circumstances(subject, "7K2M9QXA", contact, held)
     return compose(report, tell(report.status, circumstances, language), original)
 
 
@@ -153,11 +157,15 @@ def test_success_is_reported_and_never_returns_the_body(action: Action) -> None:
 def test_a_held_message_is_explained_with_who_can_release_it() -> None:
     one = RecipientStatus(BOB, Action.DELAYED, "4.7.0")
     octets = composed(
-        report(one, held=True), ORIGINAL, "en", "help@example.com", "It looks like spam."
+        report(one, held=True),
+        ORIGINAL,
+        "en",
+        "help@example.com",
+        Hold("looks-like-spam", "7Q4KX2MB"),
     )
     assert parsed(octets)["Subject"] == "Held: your message to bob@example.org"
     text = text_of(octets)
-    assert "It looks like spam." in text
+    assert "7Q4KX2MB" in text
     assert "help@example.com" in text
     assert "7K2M9QXA" in text
 
