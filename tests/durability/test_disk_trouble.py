@@ -65,9 +65,9 @@ class Post:
         """Everything that was promised arrives, and nothing waits any more."""
         self.sink.script = {}
         self.server.ask(QueueRetry())
-        wait_for(lambda: self.promised <= set(self.arrived()), 20)
+        wait_for(lambda: self.promised <= set(self.arrived()), 40)
         assert self.promised - set(self.arrived()) == set()
-        assert wait_for(lambda: not self.server.ask(QueueList()), 20)
+        assert wait_for(lambda: not self.server.ask(QueueList()), 40)
 
 
 def relay_to(sink: Sink) -> str:
@@ -96,7 +96,7 @@ def test_a_full_disk_gets_452_loses_nothing_and_mail_flows_again_when_there_is_r
         disk.fill(free=0)  # somebody else takes the reserve as well
         assert post.send().code == 452
         disk.empty()
-        assert wait_for(lambda: post.send().code == 250, 10), "no restart is needed"
+        assert wait_for(lambda: post.send().code == 250, 30), "no restart is needed"
         assert post.send(LARGE).code == 250
         post.expect_all()
 

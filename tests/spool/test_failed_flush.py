@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.spool import lane
 from posthouse.spool.disk import Disk
 from posthouse.spool.records import Settled, StorageError
-from tests.spool.ground import LARGE, NOON, accept, envelope, offer, opened, take
+from tests.spool.ground import KIND, LARGE, NOON, accept, envelope, offer, opened, take
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,6 +60,77 @@ def test_after_a_failed_flush_no_mail_is_taken_until_a_restart(
     with opened(tmp_path) as spool:
         assert first in {work.id for work in spool.take_due(NOON, 10)}
         accept(spool, envelope("d@example.net"))
+
+
+class ReadOnlyDisk(Disk):
+    """Turns read-only before a flush: nobody can tell what of it was written."""
+
+    def flush(self, handle: int) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+def test_a_large_mail_whose_flush_failed_stops_the_mail_whatever_the_reason(tmp_path: Path) -> None:
+    with opened(tmp_path, disk=ReadOnlyDisk()) as spool:
+        error = offer(spool, envelope("a@example.net"), LARGE)[1].wait()
+        assert error is not None
+        assert error.kind == "broken"
+        assert spool.trouble is not None
+
+
+class DyingInTheMiddle(Disk):
+    """Takes the beginning of a side file."""
+
+    writes = 2
+
+    def write(self, handle: int, octets: bytes) -> None:
+        self.writes -= 1
+        if self.writes < 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().write(handle, octets)
+
+
+@pytest.mark.parametrize("disk", [ReadOnlyDisk(), DyingInTheMiddle()], ids=["flush", "write"])
+def test_a_client_is_answered_though_what_it_began_cannot_even_be_removed(
+    tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unlink(path: Path, *, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with opened(tmp_path, disk=disk) as spool:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "unlink", unlink)
+            error = offer(spool, envelope("a@example.net"), 2 * LARGE)[1].wait()
+        assert error is not None
+        assert error.kind == "broken"
+
+
+class FullAtAFlush(Disk):
+    """Finds only in a flush that there is no room, and only once."""
+
+    until = 3
+
+    def flush_journal(self, handle: int) -> None:
+        self.until -= 1
+        if self.until == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        super().flush_journal(handle)
+
+
+@pytest.mark.parametrize("flushes", [1, 2])
+def test_a_flush_of_the_journal_that_found_no_room_proves_nothing_when_repeated(
+    tmp_path: Path, flushes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.environ[KIND] != "journal":
+        pytest.skip("there is none")
+    monkeypatch.setattr(lane, "SEGMENT_OCTETS", 100)
+    disk = FullAtAFlush()
+    disk.until = flushes  # of a group, or of a segment that ends
+    with opened(tmp_path, disk=disk) as spool:
+        offer(spool, envelope("a@example.net"))[1].wait()
+        error = offer(spool, envelope("b@example.net"))[1].wait()
+        assert error is not None
+        assert error.kind == "broken"
+        assert offer(spool, envelope("b@example.net"))[1].wait() is not None
 
 
 def test_a_failed_checkpoint_stops_the_mail_too(tmp_path: Path) -> None:

@@ -110,11 +110,16 @@ class Intake:
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
-            self._path.unlink(missing_ok=True)
+            self._remove()
 
     @property
     def _path(self) -> Path:
         return self._door.files.directory / self._name
+
+    def _remove(self) -> None:
+        """Nothing names the file; where that cannot be done now, the next start does it."""
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
     def _stream(self) -> None:
         """The content became large: what is in memory moves to a file of its own."""
@@ -146,15 +151,17 @@ class Intake:
         try:
             self._door.files.flush_and_close(handle)
         except OSError as error:
-            trouble = self._trouble(error)
-            self._path.unlink(missing_ok=True)
+            trouble = _told(error, self._path, flushing=True)
+            if trouble.kind == "broken":
+                self._door.fail(trouble)
+            self._remove()
             done(trouble)
             return
 
         def tell(error: StorageError | None) -> None:
             # After a failed flush the commit may yet be found at the next start: it needs its file.
             if error is not None and error.kind != "broken":
-                self._path.unlink(missing_ok=True)
+                self._remove()
             done(error)
 
         self._door.shelve(arrival, tell)
@@ -171,12 +178,12 @@ def prepared(child: Offspring, files: SideFiles, new_id: Callable[[], str]) -> A
     return Arrival(child.id, child.envelope, child.content, octets)
 
 
-def _told(error: OSError, path: Path) -> StorageError:
+def _told(error: OSError, path: Path, *, flushing: bool = False) -> StorageError:
     if is_no_room(error):
         return StorageError(
             "full", f"{path.parent}: the disk is full. Make room; no restart needed"
         )
-    if error.errno == errno.EIO:
+    if flushing or error.errno == errno.EIO:
         return StorageError(
             "broken",
             f"{path} could not be written ({error.strerror}). No more mail is taken until a"

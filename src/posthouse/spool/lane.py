@@ -319,7 +319,11 @@ class Lane:
         The one before is flushed first: only the last may end in a torn record.
         """
         if self._handle >= 0:
-            self._disk.flush_journal(self._handle)
+            try:
+                self._disk.flush_journal(self._handle)
+            except OSError as error:  # also for want of room: a second flush would prove nothing
+                self.trouble = self._told(error, broken=True)
+                raise
         path = self._directory / segment_name(self._number)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         handle = os.open(path, flags, 0o600)
