@@ -205,3 +205,10 @@ def test_the_quick_way_through_a_header_reads_what_the_careful_one_reads(octets:
     quick = split_header(octets)
     fields, malformed = _parse_with_care(quick.octets)
     assert (quick.all_fields, quick.malformed) == (fields, malformed)
+
+
+@pytest.mark.parametrize(
+    "octets", [b"x" * 65_536, b"x " * 32_768, b"a:" + b"\r\n x" * 16_000 + b"\0", b"x\n" * 32_768]
+)
+def test_a_header_that_is_none_is_read_at_once(octets: bytes) -> None:
+    assert split_header(octets).malformed  # in the time of one look at each octet, not of millions

@@ -19,8 +19,11 @@ HEADER_OCTETS_MAX: Final = 65_536
 """How much of a content is looked at to find its header section."""
 
 _NAME: Final = re.compile(rb"[!-9;-~]+")
-# A field with its folded lines, none of them of white space only.
-_FIELD: Final = re.compile(rb"([!-9;-~]+[ \t]*):((?:[^\r\n\x00]++|\r\n[ \t]++(?!\r))*+)\r\n")
+# A field with its folded lines, none of them of white space only. It is looked for at the begin of
+# a line only: else a line without colon would be searched anew from each of its octets.
+_FIELD: Final = re.compile(
+    rb"^([!-9;-~]++[ \t]*+):((?:[^\r\n\x00]++|\r\n[ \t]++(?!\r))*+)\r\n", re.MULTILINE
+)
 _SPACE: Final = (b" ", b"\t")
 _BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
 _UNSAFE_HELLO: Final = re.compile(r"[^A-Za-z0-9._:\[\]-]")
