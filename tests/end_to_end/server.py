@@ -3,13 +3,15 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from posthouse.lab.clients import Account, fetch
 from posthouse.lab.hosts import Host, wait_for
+from posthouse.server.asking import stream
+from posthouse.server.requests import AnyRequest
 
 ANN = Account("ann@proseware.com", "six-blue-herons")
 BOB = Account("bob@proseware.com", "four-red-kites")
@@ -139,6 +141,10 @@ class Server(Host):
         found = wait_for(look, ARRIVES_SECONDS)
         assert found, f"no {count} x {name} {fields}: {self.log()[-3000:]}"
         return found
+
+    def follow(self, request: AnyRequest) -> Generator[Any, None, None]:
+        """Items of a stream of the control socket."""
+        yield from stream(self.storage, request)
 
     def mailbox(self, name: str, domain: str = "proseware.com") -> list[bytes]:
         """What lies in the Maildir of an account."""

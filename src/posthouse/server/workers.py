@@ -148,7 +148,8 @@ class Supervisor:
             await self._end_workers()
             await asyncio.gather(*keepers, return_exceptions=True)
             os.close(self._board_handle)
-            self._log(Stopped(self._why or "an error"))
+            if keepers:
+                self._log(Stopped(self._why or "an error"))
 
     def stop(self, why: str) -> None:
         """Begin to stop; told twice, it is stopping already."""
