@@ -42,7 +42,7 @@ def verdicts(message: bytes, directory: Path) -> list[str]:
     settings = directory / "settings"
     settings.write_text(f"Mode v\nSyslog no\nTestPublicKeys {directory}/keys\n")
     ran = subprocess.run(
-        [OPENDKIM, "-x", str(settings), "-v", "-t", str(directory / "message")],
+        [OPENDKIM, "-x", str(settings), "-vvv", "-t", str(directory / "message")],
         capture_output=True,
         text=True,
         check=True,
