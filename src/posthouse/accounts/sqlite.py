@@ -139,7 +139,9 @@ class SqliteAccountStore:
 
     def find(self, name: str) -> Account | None:
         """Return the account one signs in to as `name`."""
-        return self._file.read(("find", name), lambda connection: self._find(connection, name))
+        return self._file.read_lately(
+            ("find", name), lambda connection: self._find(connection, name)
+        )
 
     def resolve(self, mailbox: Mailbox, *, plus_tags: bool) -> Resolution:
         """Return where mail for an address goes."""
@@ -231,7 +233,7 @@ class SqliteAccountStore:
 
     def is_valid(self, credential_id: int) -> bool:
         """Whether the password is still there and its account not disabled."""
-        return self._file.read(
+        return self._file.read_lately(
             credential_id, lambda connection: rows.is_valid(connection, credential_id)
         )
 

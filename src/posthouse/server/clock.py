@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from posthouse.spool.jumps import JUMP_MIN, follow
 from posthouse.spool.spool import Spool
@@ -19,6 +20,9 @@ def seconds_since_start() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+_JUMP_SECONDS_MIN: Final = JUMP_MIN.total_seconds()
+
+
 class SteadyClock:
     """Shows the system's time, but goes on as before when that jumps, until it may follow."""
 
@@ -33,27 +37,27 @@ class SteadyClock:
 
     def __call__(self) -> datetime:
         """Return the time in UTC."""
-        wall, expected = self._both()
-        return wall if abs(wall - expected) < JUMP_MIN else expected
+        wall, ahead = self._look()
+        return wall - timedelta(seconds=ahead) if ahead else wall
 
     def jump(self) -> timedelta:
         """How far the system's clock jumped; nothing if it did not."""
-        wall, expected = self._both()
-        by = wall - expected
-        return by if abs(by) >= JUMP_MIN else timedelta(0)
+        return timedelta(seconds=self._look()[1])
 
     def follow(self) -> None:
         """Show what the system's clock shows."""
         self._seen = (self._wall(), self._steady())
 
-    def _both(self) -> tuple[datetime, datetime]:
-        """The system's time, and what it would be had nobody set it."""
+    def _look(self) -> tuple[datetime, float]:
+        """The system's time, and by how many seconds it jumped; 0 if it did not."""
         at, moment = self._seen
         wall, passed = self._wall(), self._steady() - moment
-        expected = at + timedelta(seconds=passed)
-        if passed >= 1 and abs(wall - expected) < JUMP_MIN:  # it is adjusted little by little
+        ahead = (wall - at).total_seconds() - passed
+        if abs(ahead) >= _JUMP_SECONDS_MIN:
+            return wall, ahead
+        if passed >= 1:  # it is adjusted little by little
             self._seen = (wall, moment + passed)
-        return wall, expected
+        return wall, 0.0
 
 
 def mind_clock(clock: SteadyClock, spool: Spool, log: Callable[[LogEvent], None]) -> None:
