@@ -99,10 +99,15 @@ def small_disk(place: Path, mebibytes: int) -> Iterator[SmallDisk]:
 
 def failing_flushes(directory: Path) -> dict[str, str]:
     """Return an environment in which every flush fails while the file `DYING` exists."""
+    return {"LD_PRELOAD": preloaded(directory, FAILING), "DYING": str(directory / "dying")}
+
+
+def preloaded(directory: Path, source: str) -> str:
+    """Compile what comes between a program and its C library."""
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler here")
-    source, library = directory / "failing.c", directory / "failing.so"
-    source.write_text(FAILING)
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
-    return {"LD_PRELOAD": str(library), "DYING": str(directory / "dying")}
+    file, library = directory / "between.c", directory / "between.so"
+    file.write_text(source)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, file], check=True)
+    return str(library)
