@@ -88,6 +88,11 @@ def send_to_each(server: Server, count: int = 2, to: str = "carol@adatum.com") -
     return ids
 
 
+def wait_for_more(growing: list[str], count: int) -> None:
+    enough = len(growing) + count
+    assert wait_for(lambda: len(growing) >= enough, 20)
+
+
 def is_running(process: int) -> bool:
     try:
         state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
@@ -258,13 +263,11 @@ def test_a_killed_worker_begins_again_and_nothing_accepted_is_lost(tmp_path: Pat
                 thread.start()
             try:
                 for number in (1, 2, 1):
-                    before = len(promised)
-                    assert wait_for(lambda before=before: len(promised) > before + 20, 20)
+                    wait_for_more(promised, 20)
                     killed = processes(server)[number]
                     os.kill(killed, signal.SIGKILL)
                     server.wait_for_events("worker-ended", process=str(killed))
-                    during = len(promised)
-                    assert wait_for(lambda during=during: len(promised) > during + 5, 20)
+                    wait_for_more(promised, 5)
                     assert wait_for(lambda: len(processes(server)) == 2, 20)
             finally:
                 enough.set()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.spool import adoption
+from posthouse.spool import moved
 from posthouse.spool.adoption import adopt
 from posthouse.spool.journaled import JournaledSpool
 from posthouse.spool.records import Again, Settled, StorageError
@@ -73,9 +73,10 @@ def test_a_take_over_that_was_cut_off_goes_on_and_doubles_nothing(
         raise sqlite3.OperationalError("as if killed")
 
     with closing(spool_at(tmp_path / "spool", 0)) as spool:
-        with monkeypatch.context() as patched, pytest.raises(StorageError):
-            patched.setattr(adoption.moved, "remove", cut_off)
-            adopt(spool, left, Clock())
+        with monkeypatch.context() as patched:
+            patched.setattr(moved, "remove", cut_off)
+            with pytest.raises(StorageError):
+                adopt(spool, left, Clock())
         assert left.exists()
         for message_id in ids[:2]:
             take(spool)

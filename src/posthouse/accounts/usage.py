@@ -176,6 +176,8 @@ class UsageCounters:
         self, account: str, address: Address, recipients: Sequence[Mailbox], at: datetime
     ) -> None:
         """Count the recipients of an accepted message. Never waits for the disk, never raises."""
+        if self._board is not None:
+            self._board.pull()  # a recipient may be known since a moment
         known = tuple(digest for _, digest in _keys(account, recipients)) if account else ()
         with self._lock:
             new = sum(not self._is_known((account, digest)) for digest in known)
