@@ -69,6 +69,8 @@ class Content:
 
     async def is_ascii(self) -> bool:
         """Whether all of it is ASCII."""
+        if self._is_ascii is None and self.is_small:
+            self._is_ascii = self.whole().isascii()
         if self._is_ascii is None:
             self._is_ascii = await self._looked_at(
                 lambda: all(part.isascii() for part in self.parts())

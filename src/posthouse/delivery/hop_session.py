@@ -21,12 +21,9 @@ from posthouse.protocol.smtp.client import ClientConnection, Outgoing, PeerError
 from posthouse.protocol.smtp.client_events import (
     ClientEvent,
     Closed,
-    ContentAnswered,
+    ContentOut,
     ContentWanted,
-    DataAnswered,
     Extensions,
-    RecipientAnswered,
-    SenderAnswered,
     TransactionEnded,
 )
 from posthouse.protocol.smtp.exchange import Asked
@@ -105,7 +102,6 @@ class HopSession:
         self._promptness = Promptness(self._loop.time)
         self._writing: asyncio.Handle | None = None
         self._unsent_octets = 0
-        self._is_streaming = False
         self._lost = ""
         self._news: asyncio.Future[None] | None = None
         link.listen(self)
@@ -131,7 +127,7 @@ class HopSession:
         if not (self.extensions.pipelining and self.is_usable and self._promptness.is_given):
             return False
         under_way = self._under_way
-        if len(under_way) >= IN_FLIGHT_MAX or self._is_streaming:
+        if len(under_way) >= IN_FLIGHT_MAX or self.connection.is_streaming:
             return False
         return not any(one.alone for one in under_way.values())
 
@@ -173,7 +169,6 @@ class HopSession:
         self.messages += 1
         follows = bool(self._under_way)
         progress = Progress(
-            len(outgoing.recipients),
             streamed=octets is None,
             alone=octets is None or outgoing.probe,
             follows=follows,
@@ -201,9 +196,6 @@ class HopSession:
             if self.link.was_closed:
                 progress.cut_short(self._lost or farewell(None))
                 break
-        else:
-            progress.is_out = True
-        self._is_streaming = False
         self.connection.end_content()
         self._go_on()
 
@@ -212,7 +204,7 @@ class HopSession:
     def octets_received(self, octets: bytes) -> None:
         """Take what the host says."""
         self.connection.receive(octets)
-        if self._is_streaming:
+        if self.connection.is_streaming:
             if self.connection.unread_octets > UNHEARD_OCTETS_MAX:
                 self._break_off("the host talks while it should listen")
         elif self._under_way:
@@ -232,7 +224,7 @@ class HopSession:
         self._lost = why
         self.connection.peer_closed()
         self._tell_news()
-        if self.messages and not self._is_streaming:
+        if self.messages and not self.connection.is_streaming:
             self._go_on()
 
     def _tell_news(self) -> None:
@@ -242,7 +234,7 @@ class HopSession:
     def _go_on(self) -> None:
         """Hear what was answered, and say what may be said then."""
         try:
-            while not self._is_streaming and (event := self.connection.next_event()) is not None:
+            while (event := self.connection.next_event()) is not None:
                 self._hear(event)
         except PeerError as error:
             self._break_off(str(error))
@@ -261,14 +253,10 @@ class HopSession:
             case ContentWanted(number=number):
                 wanted = self._under_way[number].content_wanted
                 assert wanted is not None, "whole contents are not asked for"
-                if not wanted.done():
-                    self._is_streaming = True
-                    wanted.set_result(True)
-            case DataAnswered(number=number):
+                wanted.set_result(True)
+            case ContentOut(number=number):
                 self._promptness.content_sent()
-                self._under_way[number].note(event)
-            case SenderAnswered() | RecipientAnswered() | ContentAnswered():
-                self._under_way[event.number].note(event)
+                self._under_way[number].content_is_out()
             case _:
                 raise AssertionError(f"{event} comes before there is mail")
 
@@ -278,7 +266,7 @@ class HopSession:
         """Wait for what the host owes first, counted from this moment."""
         if self.link.is_writing:
             return
-        asked = None if self._is_streaming else self.connection.waits_for
+        asked = None if self.connection.is_streaming else self.connection.waits_for
         if asked is None:
             self._clock.rest()
         else:
@@ -338,8 +326,9 @@ class HopSession:
         self._clock.stop()
         self.link.abort()
         under_way, self._under_way = self._under_way, {}
-        for progress in under_way.values():
-            progress.break_off(why, busy=busy)
+        for number, progress in under_way.items():
+            heard, replies = self.connection.heard_of(number)
+            progress.break_off(why, heard=heard, replies=replies, busy=busy)
 
 
 def farewell(reply: Reply | None) -> str:

@@ -5,12 +5,6 @@ import asyncio
 from msgspec import Struct
 
 from posthouse.mail.reply import Reply
-from posthouse.protocol.smtp.client_events import (
-    ClientEvent,
-    ContentAnswered,
-    DataAnswered,
-    RecipientAnswered,
-)
 
 
 class Sent(Struct, frozen=True):
@@ -42,11 +36,10 @@ class Progress:
         is_out: All of the content is written, the final dot included.
     """
 
-    def __init__(self, recipients: int, *, streamed: bool, alone: bool, follows: bool) -> None:
+    def __init__(self, *, streamed: bool, alone: bool, follows: bool) -> None:
         """Begin.
 
         Args:
-            recipients: How many are asked for.
             streamed: The content is too large to be given whole.
             alone: See above.
             follows: Another was under way in the session, so the host is known to be there.
@@ -58,24 +51,12 @@ class Progress:
             self.content_wanted = loop.create_future()
         self.alone = alone
         self.is_out = False
-        self._recipients = recipients
-        self._decided: dict[int, Reply] = {}
-        self._heard = follows
+        self._follows = follows
         self._cut_short = ""
 
-    def note(self, event: ClientEvent) -> None:
-        """Remember an answer."""
-        self._heard = True
-        match event:
-            case RecipientAnswered(index=index, reply=reply):
-                if not reply.is_positive:
-                    self._decided[index] = reply
-            case ContentAnswered(index=int(index), reply=reply):
-                self._decided[index] = reply  # by LMTP each recipient has its own answer
-            case DataAnswered(reply=reply):
-                self.is_out = reply.is_positive and self.content_wanted is None
-            case _:
-                pass
+    def content_is_out(self) -> None:
+        """All of it is written, unless it was cut short."""
+        self.is_out = not self._cut_short
 
     def cut_short(self, why: str) -> None:
         """The content that is streamed could not be written to its end."""
@@ -89,10 +70,12 @@ class Progress:
         else:
             self._tell(Sent(replies))
 
-    def break_off(self, why: str, *, busy: bool = False) -> None:
-        """The session ended before."""
-        replies = tuple(self._decided.get(index) for index in range(self._recipients))
-        self._tell(Sent(replies, lost=why, ambiguous=self.is_out, heard=self._heard, busy=busy))
+    def break_off(
+        self, why: str, *, heard: bool, replies: tuple[Reply | None, ...], busy: bool
+    ) -> None:
+        """The session ended before; `replies` are those that decide nevertheless."""
+        heard = heard or self._follows
+        self._tell(Sent(replies, lost=why, ambiguous=self.is_out, heard=heard, busy=busy))
 
     def _tell(self, sent: Sent) -> None:
         """Who waited may have been broken off meanwhile."""

@@ -67,6 +67,11 @@ class ClientConnection:
         return self._transactions.is_idle and not busy
 
     @property
+    def is_streaming(self) -> bool:
+        """Whether a content is wanted, or its end."""
+        return self._transactions.is_streaming
+
+    @property
     def waits_for(self) -> Asked | None:
         """What the next reply will answer; None if the server owes nothing."""
         asked = self._exchange.asked
@@ -81,6 +86,13 @@ class ClientConnection:
     def has_more_to_send(self) -> bool:
         """Whether octets are ready for the server."""
         return self._exchange.has_more_to_send
+
+    def heard_of(self, number: int) -> tuple[bool, tuple[Reply | None, ...]]:
+        """Return what is known of a transaction that has not ended.
+
+        Whether anything was answered, and the deciding reply of each recipient that has one.
+        """
+        return self._transactions.heard_of(number)
 
     # ---------------------------------------------------------------- orders
 
@@ -164,7 +176,8 @@ class ClientConnection:
         """
         events = self._exchange.events
         try:
-            while not events and not self.closed:
+            # What is said while a content is streamed is heard behind its end.
+            while not (events or self.closed or self._transactions.is_streaming):
                 reply = self._reader.next_reply()
                 if reply is not None:
                     self._take(reply)

@@ -66,46 +66,19 @@ class ResetAnswered(Struct, frozen=True):
     reply: Reply
 
 
-class SenderAnswered(Struct, frozen=True):
-    """The answer to MAIL of transaction `number`."""
-
-    number: int
-    reply: Reply
-
-
-class RecipientAnswered(Struct, frozen=True):
-    """The answer to RCPT of recipient `index`. Absent where MAIL was refused."""
-
-    number: int
-    index: int
-    reply: Reply
-
-
-class DataAnswered(Struct, frozen=True):
-    """The answer to DATA."""
-
-    number: int
-    reply: Reply
-
-
 class ContentWanted(Struct, frozen=True):
     """Stream the content now: `write_content` as often as needed, then `end_content`."""
 
     number: int
 
 
-class ContentAnswered(Struct, frozen=True):
-    """The answer to the final dot; by LMTP one for each accepted recipient (RFC 2033 §4.2).
+class ContentOut(Struct, frozen=True):
+    """The whole content, its end included, is ready to be sent.
 
-    Attributes:
-        number: Of the transaction.
-        index: The recipient, by LMTP; None: the answer is for all that were accepted.
-        reply: A positive one takes responsibility.
+    From now on the server may take responsibility for transaction `number`.
     """
 
     number: int
-    index: int | None
-    reply: Reply
 
 
 class TransactionEnded(Struct, frozen=True):
@@ -118,7 +91,7 @@ class TransactionEnded(Struct, frozen=True):
 class Closed(Struct, frozen=True):
     """The session is over: 421, the answer to QUIT, or (None) without a word.
 
-    Transactions without `TransactionEnded` have no outcome: try them again.
+    Transactions without `TransactionEnded` have no outcome, but see `ClientConnection.heard_of`.
     """
 
     reply: Reply | None
@@ -131,11 +104,8 @@ ClientEvent: TypeAlias = (
     | TlsRefused
     | SignInAnswered
     | ResetAnswered
-    | SenderAnswered
-    | RecipientAnswered
-    | DataAnswered
     | ContentWanted
-    | ContentAnswered
+    | ContentOut
     | TransactionEnded
     | Closed
 )

@@ -14,6 +14,7 @@ class Transaction:
         content: All of it; None: it will be streamed.
         chunked: Content goes by BDAT and not by DATA.
         pipelined: All its commands left in one write.
+        heard: Something was answered in it.
         sender_ok: MAIL was answered positively.
         replies: The deciding reply for each recipient, as far as known.
         recipients_asked: RCPT commands that are written.
@@ -30,6 +31,7 @@ class Transaction:
         self.chunked = chunked
         self.dots = DotWriter()
         self.pipelined = False
+        self.heard = False
         self.sender_ok = False
         self.replies: list[Reply | None] = [None] * len(outgoing.recipients)
         self.recipients_asked = 0

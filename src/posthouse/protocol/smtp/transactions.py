@@ -9,12 +9,9 @@ from collections import deque
 from posthouse.mail.reply import Reply
 from posthouse.protocol.smtp.answers import PeerError
 from posthouse.protocol.smtp.client_events import (
-    ContentAnswered,
+    ContentOut,
     ContentWanted,
-    DataAnswered,
     Extensions,
-    RecipientAnswered,
-    SenderAnswered,
     TransactionEnded,
 )
 from posthouse.protocol.smtp.exchange import Asked, Exchange
@@ -37,12 +34,23 @@ class Transactions:
         self._lmtp = lmtp
         self._waiting: deque[Transaction] = deque()
         self._current: Transaction | None = None  # its content is not written yet
+        self._open: dict[int, Transaction] = {}  # all that have not ended
         self._count = 0
 
     @property
     def is_idle(self) -> bool:
         """Whether none waits or has content to be written."""
         return self._current is None and not self._waiting
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether a content is wanted, or its end."""
+        return self._current is not None and self._current.content_open
+
+    def heard_of(self, number: int) -> tuple[bool, tuple[Reply | None, ...]]:
+        """See `ClientConnection.heard_of`."""
+        transaction = self._open[number]
+        return transaction.heard, tuple(transaction.replies)
 
     def send(self, outgoing: Outgoing, content: bytes | None = None) -> int:
         """Ask for a transaction and return its number; `TransactionEnded` tells how it went.
@@ -63,7 +71,9 @@ class Transactions:
             self._exchange.events.append(TransactionEnded(number, replies))
             return number
         chunked = outgoing.body == "BINARYMIME"
-        self._waiting.append(Transaction(number, outgoing, content, chunked=chunked))
+        transaction = Transaction(number, outgoing, content, chunked=chunked)
+        self._open[number] = transaction
+        self._waiting.append(transaction)
         self.start_next()
         return number
 
@@ -82,10 +92,12 @@ class Transactions:
         self._current = None
         for index in transaction.accepted if self._lmtp else [-1]:
             self._exchange.ask(Asked.CONTENT, transaction, index)
+        self._exchange.events.append(ContentOut(transaction.number))
         self.start_next()
 
     def take(self, asked: Asked, transaction: Transaction, index: int, reply: Reply) -> None:
         """Take the answer to what was asked in a transaction."""
+        transaction.heard = True
         match asked:
             case Asked.SENDER:
                 self._sender_answered(transaction, reply)
@@ -142,6 +154,7 @@ class Transactions:
         """The transaction is decided for every recipient."""
         replies = tuple(reply for reply in transaction.replies if reply is not None)
         assert len(replies) == len(transaction.replies)
+        del self._open[transaction.number]
         self._exchange.events.append(TransactionEnded(transaction.number, replies))
         if reset:
             self._exchange.command("RSET", Asked.RESET_QUIETLY)
@@ -152,7 +165,6 @@ class Transactions:
     # ---------------------------------------------------------------- answers about mail
 
     def _sender_answered(self, transaction: Transaction, reply: Reply) -> None:
-        self._exchange.events.append(SenderAnswered(transaction.number, reply))
         transaction.sender_ok = reply.is_positive
         if not reply.is_positive:
             transaction.decide_all(reply)
@@ -164,10 +176,9 @@ class Transactions:
             self._end(transaction)
 
     def _recipient_answered(self, transaction: Transaction, index: int, reply: Reply) -> None:
-        if transaction.sender_ok:  # else 503, which says nothing about the recipient
-            if not reply.is_positive or transaction.outgoing.probe:
-                transaction.replies[index] = reply
-            self._exchange.events.append(RecipientAnswered(transaction.number, index, reply))
+        # Where MAIL was refused this is 503, which says nothing about the recipient.
+        if transaction.sender_ok and (not reply.is_positive or transaction.outgoing.probe):
+            transaction.replies[index] = reply
         if index + 1 < len(transaction.replies):
             if not transaction.pipelined:
                 self._ask_recipient(transaction)
@@ -193,7 +204,6 @@ class Transactions:
             else:
                 self._end(transaction, reset=transaction.sender_ok)
             return
-        self._exchange.events.append(DataAnswered(transaction.number, reply))
         if reply.code == 354:
             self._open_content(transaction)
         else:
@@ -203,8 +213,6 @@ class Transactions:
     def _content_answered(self, transaction: Transaction, index: int, reply: Reply) -> None:
         failed = transaction.failed_chunk
         reply = failed or reply
-        known_index = index if self._lmtp else None
-        self._exchange.events.append(ContentAnswered(transaction.number, known_index, reply))
         if self._lmtp:
             transaction.replies[index] = reply
             if transaction.accepted:
