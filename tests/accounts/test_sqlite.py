@@ -5,11 +5,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from posthouse.accounts.schema import ACCOUNTS
+from posthouse.accounts.shared import LATELY_SECONDS
 from posthouse.accounts.sqlite import SqliteAccountStore
 from posthouse.accounts.store import AccountError, AccountExistsError, StoreError
 from posthouse.mail.address import Mailbox, parse_mailbox
@@ -31,10 +33,20 @@ def test_what_another_process_writes_is_seen_by_the_next_read(path: Path) -> Non
     assert server.find("ann@example.com") is not None
     assert server.resolve(SALES, plus_tags=True).accounts == ("ann@example.com",)
     assert server.is_valid(password.id)
-    command_line.revoke("ann", "phone")
-    assert not server.is_valid(password.id)
     grant = command_line.add_grant("192.0.2.7", name="", until=None, because="", by="root")
     assert server.grants() == (grant,)
+    server.close()
+    command_line.close()
+
+
+def test_a_password_that_another_process_revokes_is_invalid_a_moment_later(path: Path) -> None:
+    server, command_line = SqliteAccountStore(path), SqliteAccountStore(path)
+    command_line.add(ANN, "hash")
+    password = command_line.add_submission_password("ann", "phone", "hash")
+    assert server.is_valid(password.id)
+    command_line.revoke("ann", "phone")
+    time.sleep(LATELY_SECONDS)
+    assert not server.is_valid(password.id)
     server.close()
     command_line.close()
 
