@@ -1,23 +1,20 @@
 """strace sees it: what a 250 promises was flushed before, by the file and by its name."""
 
 import re
-import shutil
 import threading
 from pathlib import Path
 
 import pytest
 from msgspec import Struct
 
-from tests.durability.tracing import Call, TracedServer, flushed, made, wrote
+from tests.durability.tracing import Call, TracedServer, can_trace, flushed, made, wrote
 from tests.end_to_end.server import BOB, configuration, door
 from tests.end_to_end.sinks import sinking
 from tests.end_to_end.talking import Talk
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        shutil.which("strace") is None, reason="strace is not installed: make peers"
-    ),
+    pytest.mark.skipif(not can_trace(), reason="strace is missing (make peers) or may not trace"),
 ]
 SESSIONS, MAILS, LARGE_OCTETS = 5, 8, 300_000
 GTUBE = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X\r\n"

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +40,13 @@ class Call(Struct, frozen=True):
     began: int
     ended: int
     result: int
+
+
+def can_trace() -> bool:
+    """Whether strace is here, and is let."""
+    strace = shutil.which("strace")
+    tried = [strace, "--seccomp-bpf", "-f", "-o", "/dev/null", "true"] if strace else ["false"]
+    return subprocess.run(tried, capture_output=True, check=False).returncode == 0
 
 
 class TracedServer(Server):
