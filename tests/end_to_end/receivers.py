@@ -124,6 +124,33 @@ def private_directory() -> Iterator[Path]:
 
 
 @contextmanager
+def smtp_sink(*options: str) -> Iterator[int]:
+    """Run Postfix's smtp-sink, which takes all mail, or what `options` say; yield its port."""
+    port = free_port()
+    program = shutil.which("smtp-sink", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    assert program is not None, "checked by NEEDS_POSTFIX"
+    process = subprocess.Popen(
+        [program, "-u", "nobody", *options, f"127.0.0.1:{port}", "100"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert wait_for(lambda: _answers(port), 10)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
 def postfix(sink: int, tls: str = "may", more: str = "") -> Iterator[tuple[int, Path]]:
     """Run Postfix as the exchanger of adatum.com; what it takes goes on to `sink`.
 

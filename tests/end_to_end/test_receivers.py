@@ -7,7 +7,13 @@ import pytest
 
 from posthouse.lab.hosts import wait_for
 from tests.cli.commands import command
-from tests.end_to_end.receivers import NEEDS_DOVECOT, NEEDS_POSTFIX, dovecot_lmtp, postfix
+from tests.end_to_end.receivers import (
+    NEEDS_DOVECOT,
+    NEEDS_POSTFIX,
+    dovecot_lmtp,
+    postfix,
+    smtp_sink,
+)
 from tests.end_to_end.server import ANN, SIGNED_IN, Server, configuration, running
 from tests.end_to_end.sinks import Sink, sinking
 from tests.end_to_end.talking import Talk, signed_in
@@ -84,6 +90,46 @@ def test_many_messages_reach_postfix_over_few_connections(sink: Sink, tmp_path: 
         server.wait_for_events("delivered", 60)
         assert wait_for(lambda: len(sink.mails) == 60, 30)
         assert log.read_text().count(" connect from ") < 30
+
+
+@NEEDS_POSTFIX
+@pytest.mark.parametrize("options", [(), ("-p",), ("-e",)], ids=["esmtp", "no pipelining", "smtp"])
+def test_smtp_sink_takes_many_messages(options: tuple[str, ...], tmp_path: Path) -> None:
+    with (
+        smtp_sink(*options) as port,
+        running(tmp_path, configuration(SIGNED_IN) + outbound(port), ANN) as server,
+    ):
+        with signed_in(server.place("submissions"), ANN) as talk:
+            for _ in range(40):
+                answer = talk.mail(ANN.name, "a@adatum.com", "b@adatum.com", content=CONTENT)
+                assert answer.code == 250
+        server.wait_for_events("delivered", 80)
+        assert server.events("deferred") == []
+
+
+@NEEDS_POSTFIX
+@pytest.mark.parametrize(
+    ("options", "event", "words"),
+    [
+        (("-f", "rcpt"), "failed", "500 5.3.0"),
+        (("-r", "mail"), "deferred", "450 4.3.0"),
+        (("-f", "data"), "failed", "500 5.3.0"),
+        (("-r", "."), "deferred", "450 4.3.0"),
+        (("-q", "data"), "deferred", "closed"),
+        (("-q", "."), "deferred", "twice"),
+    ],
+    ids=lambda it: " ".join(it) if isinstance(it, tuple) else "",
+)
+def test_smtp_sink_refuses_defers_and_hangs_up(
+    options: tuple[str, ...], event: str, words: str, tmp_path: Path
+) -> None:
+    with (
+        smtp_sink(*options) as port,
+        running(tmp_path, configuration(SIGNED_IN) + outbound(port), ANN) as server,
+    ):
+        submit(server, "carol@adatum.com")
+        (told,) = server.wait_for_events(event, forward_path="carol@adatum.com")
+        assert words in told["reply"], told
 
 
 @NEEDS_DOVECOT
