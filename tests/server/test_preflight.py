@@ -39,3 +39,13 @@ def test_what_is_missing_is_named_with_its_line(
 def test_a_machine_that_has_everything_is_not_warned_of(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x")
     assert preflight(load(HEAD + ROUTE), tmp_path) == []
+
+
+def test_more_workers_than_processors_are_pointed_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    assert preflight(load(HEAD + "workers = 2\n"), tmp_path) == []
+    (found,) = preflight(load(HEAD + "workers = 3\n"), tmp_path)
+    assert (found.code, found.line) == ("W126", 2)
+    assert "3 workers will share 2 processors" in found.message

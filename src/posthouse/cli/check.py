@@ -43,8 +43,18 @@ def check(file: Path | None, form: str) -> int:
         if findings:
             say(render(findings, text, str(path)))
         counted = f"{errors} errors, {warnings} warnings" if findings else "no findings"
+        counted += _workers_in(text)
         say(f"{path}: {'not usable' if errors else 'usable'}, {counted}")
     return Exit.CONFIGURATION if errors else Exit.DONE
+
+
+def _workers_in(text: str) -> str:
+    """Say how many processes would run, where it is not one."""
+    try:
+        workers = load(text, "").configuration.workers
+    except ConfigurationError:
+        return ""
+    return f"; {workers} workers" if workers > 1 else ""
 
 
 def find_all(text: str, path: Path) -> tuple[Diagnostic, ...]:

@@ -100,6 +100,7 @@ CODES: Final = {
     "missing-here": "W123",
     "wide-together": "W124",
     "dane-unseen": "W125",
+    "few-processors": "W126",
 }
 
 EXPLANATIONS: Final = {
@@ -211,6 +212,8 @@ EXPLANATIONS: Final = {
     " runs the check. On the machine that serves, the server would not start.",
     "W125": "DANE counts only what a resolver checked by DNSSEC, and it is believed only if it"
     " runs on this machine or [dns] says trust_ad = true. Without that no TLSA record counts.",
+    "W126": "Each worker is a process that can keep a processor busy. More of them than there are"
+    " processors take turns, which costs more than it brings.",
     "W122": "CRAM-MD5 and APOP need passwords that can be read. Without keep_plain they become"
     " hashes at the first sign-in by another mechanism, and these two stop working.",
 }

@@ -17,7 +17,12 @@ from posthouse.server.tls import CertificateError, server_context
 
 def preflight(loaded: Loaded, base: Path) -> list[Diagnostic]:
     """Return what is missing here; relative paths count from `base`."""
-    found = [*_certificate(loaded, base), *_password_files(loaded, base), *_user(loaded)]
+    found = [
+        *_certificate(loaded, base),
+        *_password_files(loaded, base),
+        *_user(loaded),
+        *_workers(loaded),
+    ]
     return sorted(found, key=lambda each: each.line)
 
 
@@ -57,6 +62,14 @@ def _user(loaded: Loaded) -> Iterator[Diagnostic]:
         pwd.getpwnam(user)
     except KeyError:
         yield _missing(loaded, f"there is no user {user}", ("user",))
+
+
+def _workers(loaded: Loaded) -> Iterator[Diagnostic]:
+    workers, processors = loaded.configuration.workers, len(os.sched_getaffinity(0))
+    if workers > max(processors, 1) and workers > 1:
+        message = f"{workers} workers will share {processors} processors"
+        words = f"workers = {processors} at most"
+        yield finding("few-processors", message, loaded.spans.value(("workers",)), words)
 
 
 def _missing(loaded: Loaded, message: str, place: Place) -> Diagnostic:
