@@ -165,3 +165,17 @@ async def test_a_name_with_ever_new_addresses_costs_bounded_memory(world: World)
         await names.look_up(HOST)
     await names.stop()
     assert world.path.read_bytes().count(b"192.0.2.") <= 64
+
+
+async def test_an_address_seen_before_the_clock_was_set_back_is_not_open_for_longer(
+    world: World,
+) -> None:
+    world.now = NOON + timedelta(days=365)
+    names = await started(world)
+    world.now = NOON
+    assert names.names_at(HOME, world.now) == (WatchedName(HOST, NOON),)
+    assert names.unreadable() == frozenset()
+    world.now = NOON + timedelta(hours=2)
+    (name,) = names.names_at(HOME, world.now)
+    assert world.now - name.last_seen > WATCH.linger
+    await names.stop()

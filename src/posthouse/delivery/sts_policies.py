@@ -122,7 +122,7 @@ class StsPolicies:
     def _begin(self, domain: str, current: str) -> asyncio.Task[Finding] | Finding:
         """One request for all who ask; after a failure, none for a while."""
         at, failure = self._failed.get(domain, (None, NOTHING))
-        if at is not None and self._now() - at < FAILURE_KEPT:
+        if at is not None and abs(self._now() - at) < FAILURE_KEPT:
             return failure
         if domain not in self._flights:
             task = asyncio.create_task(self._fetched(domain, current))

@@ -20,6 +20,7 @@ from posthouse.dns.seen import SeenFile, Sightings
 from posthouse.policy.facts import WatchedName
 
 TRY_AGAIN: Final = timedelta(seconds=20)  # after a temporary failure, if `refresh` is longer
+AHEAD_MAX: Final = timedelta(minutes=1)
 TOLD_AFTER: Final = timedelta(days=1)  # a lapsed address is told apart from a stranger's so long
 SAVE_SECONDS: Final = 15.0
 ADDRESSES_MAX: Final = 64  # remembered of one name
@@ -98,10 +99,21 @@ class WatchedNames:
         """Return the names that point or pointed here; the policy compares with its linger."""
         names = []
         for host, watch in self._hosts.items():
-            seen = self._seen.get(host, {}).get(address)
+            seen = self._last_seen(host, address, now)
             if seen is not None and now - seen <= watch.linger + TOLD_AFTER:
                 names.append(WatchedName(host, seen))
         return tuple(names)
+
+    def _last_seen(self, host: str, address: Address, now: datetime) -> datetime | None:
+        """When a name last pointed here; never in the future, if the clock was set back since.
+
+        Else an address that the name has left would stay open until the clock is there again.
+        """
+        seen = self._seen.get(host, {}).get(address)
+        if seen is not None and seen > now + AHEAD_MAX:
+            seen = self._seen[host][address] = now
+            self._unsaved = True
+        return seen
 
     def unreadable(self) -> frozenset[str]:
         """Return the names of which nothing is known now.
@@ -140,7 +152,8 @@ class WatchedNames:
 
     def _is_fresh(self, host: str, now: datetime) -> bool:
         linger = self._hosts[host].linger
-        return any(now - seen <= linger for seen in self._seen.get(host, {}).values())
+        seen = (self._last_seen(host, address, now) for address in self._seen.get(host, {}))
+        return any(at is not None and now - at <= linger for at in seen)
 
     async def _look_up_again_and_again(self, host: str) -> None:
         while True:
