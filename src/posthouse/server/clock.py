@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 from posthouse.spool.jumps import JUMP_MIN, follow
@@ -10,15 +11,12 @@ from posthouse.spool.spool import Spool
 from posthouse.telemetry.events import LogEvent, Noted
 
 
-def system_time() -> datetime:
-    """Return the time as the system has it."""
-    return datetime.now(UTC)
-
-
-def seconds_since_start() -> float:
-    """Return the seconds since the machine was started, those asleep included. Nobody sets it."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
+# Asked many times for each message: no function of Python's is in between.
+SYSTEM_TIME: Final[Callable[[], datetime]] = partial(datetime.now, UTC)
+SECONDS_SINCE_START: Final[Callable[[], float]] = partial(
+    time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+)
+"""Those asleep included, where the system counts them; nobody sets it."""
 
 _JUMP_SECONDS_MIN: Final = JUMP_MIN.total_seconds()
 
@@ -28,8 +26,8 @@ class SteadyClock:
 
     def __init__(
         self,
-        wall: Callable[[], datetime] = system_time,
-        steady: Callable[[], float] = seconds_since_start,
+        wall: Callable[[], datetime] = SYSTEM_TIME,
+        steady: Callable[[], float] = SECONDS_SINCE_START,
     ) -> None:
         self._wall = wall
         self._steady = steady
@@ -37,27 +35,25 @@ class SteadyClock:
 
     def __call__(self) -> datetime:
         """Return the time in UTC."""
-        wall, ahead = self._look()
-        return wall - timedelta(seconds=ahead) if ahead else wall
+        at, moment = self._seen
+        wall = self._wall()
+        passed = self._steady() - moment
+        ahead = (wall - at).total_seconds() - passed
+        if abs(ahead) >= _JUMP_SECONDS_MIN:
+            return wall - timedelta(seconds=ahead)
+        if passed >= 1:  # it is adjusted little by little
+            self._seen = (wall, moment + passed)
+        return wall
 
     def jump(self) -> timedelta:
         """How far the system's clock jumped; nothing if it did not."""
-        return timedelta(seconds=self._look()[1])
+        at, moment = self._seen
+        ahead = (self._wall() - at).total_seconds() - (self._steady() - moment)
+        return timedelta(seconds=ahead if abs(ahead) >= _JUMP_SECONDS_MIN else 0)
 
     def follow(self) -> None:
         """Show what the system's clock shows."""
         self._seen = (self._wall(), self._steady())
-
-    def _look(self) -> tuple[datetime, float]:
-        """The system's time, and by how many seconds it jumped; 0 if it did not."""
-        at, moment = self._seen
-        wall, passed = self._wall(), self._steady() - moment
-        ahead = (wall - at).total_seconds() - passed
-        if abs(ahead) >= _JUMP_SECONDS_MIN:
-            return wall, ahead
-        if passed >= 1:  # it is adjusted little by little
-            self._seen = (wall, moment + passed)
-        return wall, 0.0
 
 
 def mind_clock(clock: SteadyClock, spool: Spool, log: Callable[[LogEvent], None]) -> None:
