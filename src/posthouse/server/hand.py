@@ -1,7 +1,6 @@
 """A worker as the supervisor sees it: a process, from its start to its end."""
 
 import asyncio
-import os
 import signal
 import sys
 import time
@@ -46,17 +45,7 @@ class Hand:
             StartError: If it says that it cannot, ends, or says nothing.
         """
         self._started = time.monotonic()
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # nothing is imported from where we happen to be
-            "-m",
-            "posthouse.server.worker",
-            msgspec.json.encode(assignment).decode(),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            pass_fds=handles,
-            env=dict(os.environ),
-        )
+        self._process = await _begun(assignment, handles)
         beginning = await self._beginning(self._process)
         if beginning.problem:
             await self.end(0)
@@ -100,3 +89,22 @@ class Hand:
         with suppress(msgspec.DecodeError):
             return msgspec.json.decode(line, type=Beginning)
         return Beginning("a worker ended before it served: see the lines above", EXIT_UNAVAILABLE)
+
+
+async def _begun(assignment: Assignment, handles: tuple[int, ...]) -> asyncio.subprocess.Process:
+    try:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",  # nothing is imported from where we happen to be
+            "-m",
+            "posthouse.server.worker",
+            msgspec.json.encode(assignment).decode(),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            pass_fds=handles,
+        )
+    except OSError as problem:
+        raise StartError(
+            f"no worker can be started: {sys.executable}: {problem.strerror or problem};"
+            " the user that the server runs as must be able to run it"
+        ) from None
