@@ -40,7 +40,7 @@ peers:      ## Install the mail programs of others that some tests talk to (Debi
 docs: .venv/dev      ## Make the generated pages again
 	$(BIN)python -m docs.generate
 
-bench: .venv/dev     ## Measure beside Postfix and Dovecot, half an hour (BENCH=--quick: 3 minutes; ./bench/install first)
+bench: .venv/dev     ## Measure beside Postfix and Dovecot (BENCH=--quick: 3 minutes; ./bench/install first)
 	$(BIN)python -m bench $(BENCH)
 
 lock:       ## Renew the locked dependencies (needs uv)

@@ -6,6 +6,7 @@ are medians of the rounds. Needs what bench/install installs, and root, for Post
 
 import argparse
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,8 @@ from bench.servers import Contender, Running
 from bench.stages import Contenders, Ground, Stage
 from bench.workloads import Workload, workloads
 
-ROUNDS, ROUNDS_QUICK, MINUTES_MAX = 5, 1, 45
+ROUNDS, ROUNDS_QUICK = 5, 1
+MINUTES, MINUTES_QUICK = 45, 2.75
 
 
 class Bounds(Struct, frozen=True):
@@ -47,11 +49,13 @@ class Bounds(Struct, frozen=True):
 
 def main() -> int:
     """Measure, print, and write the plot if asked."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # by way of all that stops servers
     arguments = _arguments()
     every = workloads(quick=arguments.quick, python=arguments.aiosmtpd)
     chosen = [it for it in every if arguments.only in it.name]
     rounds = arguments.rounds or (ROUNDS_QUICK if arguments.quick else ROUNDS)
-    bounds = Bounds(rounds, time.monotonic() + arguments.minutes * 60)
+    minutes = arguments.minutes or (MINUTES_QUICK if arguments.quick else MINUTES)
+    bounds = Bounds(rounds, time.monotonic() + minutes * 60)
     with ExitStack() as opened:
         directory = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         directory.chmod(0o711)  # Postfix's and Dovecot's processes have other users
@@ -77,9 +81,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--plot", type=Path, help="write an SVG there")
     parser.add_argument("--workers", type=int, help="written into posthouse.toml")
     parser.add_argument("--aiosmtpd", default="", metavar="PYTHON", help="which has aiosmtpd")
-    parser.add_argument(
-        "--minutes", type=float, default=MINUTES_MAX, help=f"begin nothing later ({MINUTES_MAX})"
-    )
+    parser.add_argument("--minutes", type=float, help=f"begin nothing later, instead of {MINUTES}")
     return parser.parse_args()
 
 
