@@ -8,21 +8,16 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final
 
-from msgspec.structs import replace
-
 from posthouse.mail.reply import Reply
-from posthouse.policy.facts import Client, Load, Request
-from posthouse.policy.limits import decide_connection
 from posthouse.policy.networks import fold
 from posthouse.policy.rules import ListenerRule
 from posthouse.protocol.mechanisms import Circumstances
 from posthouse.protocol.smtp import events, replies
-from posthouse.protocol.smtp.offer import Offer
 from posthouse.protocol.smtp.server import ServerConnection
 from posthouse.sessions.bugs import place_of
 from posthouse.sessions.client_certificates import certificate_of
 from posthouse.sessions.exchange import fresh_nonce
-from posthouse.sessions.gathering import SignedIn
+from posthouse.sessions.peer import Peer
 from posthouse.sessions.sign_in import SignInWork
 from posthouse.sessions.smtp_mail import MailWork
 from posthouse.sessions.smtp_service import SmtpService
@@ -51,14 +46,12 @@ class SmtpSession(StreamProtocol):
         )
         self.id = fresh_id()
         self._service = service
-        self._listener = listener
+        self._peer = Peer(service, listener, self)
         offer = service.offer(listener, tls=listener.tls_from_start, signed_in=False)
         self._core = ServerConnection(offer, service.limits.core)
         self._mail = MailWork(service, self._answer_later)
         self._sign_in = SignInWork(service, self.id, self._answer_later)
-        self._client: Client | None = None
         self._refusal: Reply | None = None
-        self._signed_in: SignedIn | None = None
         self._waiting = False  # for a commit or a password
         self._peer_left = False
         self._refusals = 0  # since the last accepted message
@@ -71,29 +64,22 @@ class SmtpSession(StreamProtocol):
     def stream_opened(self) -> None:
         """Count the session, before any handshake costs us something."""
         address = self._counted_as = self.peer_address
-        self._client = Client(address, self._listener.name)
+        self._peer.connected(address)
         load = self._service.census.load(address)
         self._service.census.enter(address)
         self._service.sessions.add(self)
-        self._service.log(Connected(self.id, str(address), self._listener.name))
-        self._refusal = self._refuse_connection(load)
-        if self._refusal is not None and self._listener.tls_from_start:
-            self.abort()  # a handshake only to say no would cost us more than it tells
-
-    def _refuse_connection(self, load: Load) -> Reply | None:
-        """Return why the session is not served; None if it is."""
-        request = Request(self._service.now(), self._known_client(), load=load)
-        decision = decide_connection(request, self._service.rules)
-        if decision.accepted:
-            return None
-        self._why_ended = "refused"
-        return self._service.recorder.record(decision, request, self._service.rules).reply
+        self._service.log(Connected(self.id, str(address), self._peer.listener.name))
+        self._refusal = self._peer.refusal(load)
+        if self._refusal is not None:
+            self._why_ended = "refused"
+            if self._peer.listener.tls_from_start:
+                self.abort()  # a handshake only to say no would cost us more than it tells
 
     def stream_started(self) -> None:
         """Greet, or say why not."""
-        self._set_client(tls=self.is_encrypted, certificate=certificate_of(self))
-        self._core.set_offer(self._offer())
-        pause = self._listener.greeting_pause.total_seconds()
+        self._peer.becomes(tls=self.is_encrypted, certificate=certificate_of(self))
+        self._renew_offer()
+        pause = self._peer.listener.greeting_pause.total_seconds()
         if pause > 0 and self._refusal is None:
             self._greeting = asyncio.get_running_loop().call_later(pause, self._greet)
         else:
@@ -118,8 +104,8 @@ class SmtpSession(StreamProtocol):
         """The handshake after STARTTLS is done: what was said before does not count any more."""
         assert self.tls is not None
         version, cipher = self.tls.version or "", self.tls.cipher or ""
-        client = self._set_client(tls=True, hello="", certificate=certificate_of(self))
-        self._signed_in = None
+        client = self._peer.becomes(tls=True, hello="", certificate=certificate_of(self))
+        self._peer.signed_in = None
         self._core.tls_started()
         self._renew_offer()
         self._service.log(TlsStarted(self.id, str(client.address), version, cipher))
@@ -127,8 +113,8 @@ class SmtpSession(StreamProtocol):
     def tls_failed(self, error: TlsError) -> None:
         """Somebody who does not trust our certificate, or no TLS at all."""
         self._why_ended = "tls failed"
-        client = self._client
-        self._service.log(TlsFailed(self.id, str(client.address) if client else "", str(error)))
+        address = str(self._peer.client.address) if self._peer.is_there else ""
+        self._service.log(TlsFailed(self.id, address, str(error)))
 
     def writing_resumed(self) -> None:
         """The client takes our replies again."""
@@ -153,12 +139,14 @@ class SmtpSession(StreamProtocol):
             self._greeting.cancel()
         self._mail.abandon()
         self._sign_in.cancel()
-        if self._client is None:
+        if not self._peer.is_there:
             return
         self._service.census.leave(self._counted_as)
         self._service.sessions.discard(self)
         self._service.log(
-            Disconnected(self.id, str(self._client.address), self._why_ended, self._mail.accepted)
+            Disconnected(
+                self.id, str(self._peer.client.address), self._why_ended, self._mail.accepted
+            )
         )
 
     # ---------------------------------------------------------------- what the server tells
@@ -234,7 +222,7 @@ class SmtpSession(StreamProtocol):
     def _tls_promised(self, reply: Reply) -> None:
         if reply.code == 220:
             self._flush()
-            if context := self._service.context(self._listener):
+            if context := self._service.context(self._peer.listener):
                 self.start_tls(context)
 
     # What else is to be done once an event is answered.
@@ -253,15 +241,18 @@ class SmtpSession(StreamProtocol):
         self._refusals = 0 if reply.is_positive else self._refusals
         self._core.answer(reply)
         self.set_idle_time(self._service.limits.command_wait)
-        if self._sign_in.signed_in is not self._signed_in:
+        if self._sign_in.signed_in is not self._peer.signed_in:
             self._note_sign_in()
         self._pump()
         if self._peer_left and not self._waiting:
             self.close()
 
     def _note_sign_in(self) -> None:
-        self._signed_in = self._sign_in.signed_in
+        self._peer.signed_in = self._sign_in.signed_in
         self._renew_offer()
+
+    def _renew_offer(self) -> None:
+        self._core.set_offer(self._peer.offer())
 
     def _flush(self) -> None:
         """Send what there is to send, and read no more than can be dealt with."""
@@ -279,16 +270,16 @@ class SmtpSession(StreamProtocol):
 
     def _greeted(self, event: events.HelloReceived) -> Reply:
         self._mail.abandon()
-        self._set_client(hello=event.client_name)
+        self._peer.becomes(hello=event.client_name)
         self._renew_offer()
         return self._core.hello_reply()
 
     def _mail_received(self, event: events.MailReceived) -> Reply:
         if 0 < self._service.limits.messages_max <= self._mail.begun:
             return replies.TOO_MANY_MESSAGES
-        reply = self._mail.begin(event, self._known_client(), self._signed_in)
+        reply = self._mail.begin(event, self._peer.client, self._peer.signed_in)
         if self._mail.sign_in_is_gone:
-            self._signed_in = self._sign_in.signed_in = None
+            self._peer.signed_in = self._sign_in.signed_in = None
             self._core.signed_in = False
             self._renew_offer()
         return self._counted(reply)
@@ -330,9 +321,9 @@ class SmtpSession(StreamProtocol):
         return replies.START_TLS
 
     def _auth_requested(self, event: events.AuthRequested) -> Reply | None:
-        hostname, offered = self._service.rules.hostname, self._offer().mechanisms
+        hostname, offered = self._service.rules.hostname, self._peer.offer().mechanisms
         at = Circumstances(fresh_nonce(), hostname, self.bindings, offered)
-        return self._wait_for(self._sign_in.begin(event, self._known_client(), at))
+        return self._wait_for(self._sign_in.begin(event, self._peer.client, at))
 
     def _sasl_response(self, event: events.SaslResponse) -> Reply | None:
         return self._wait_for(self._sign_in.respond(event.octets))
@@ -349,13 +340,14 @@ class SmtpSession(StreamProtocol):
         """Speak with the client that is told from now on, as if it had just connected."""
         self._mail.abandon()
         self._sign_in.cancel()
-        self._signed_in = self._sign_in.signed_in = None
-        before, told = self._known_client(), event.told
+        self._peer.signed_in = self._sign_in.signed_in = None
+        before, told = self._peer.client, event.told
         address = fold(told.address) if told.address is not None else before.address
-        self._set_client(address=address, hello=told.hello, certificate=None)
-        self._service.log(Connected(self.id, str(address), self._listener.name))
-        refusal = self._refuse_connection(self._service.census.load(address))
+        self._peer.becomes(address=address, hello=told.hello, certificate=None)
+        self._service.log(Connected(self.id, str(address), self._peer.listener.name))
+        refusal = self._peer.refusal(self._service.census.load(address))
         if refusal is not None:
+            self._why_ended = "refused"
             return Reply(421, "4.7.0", refusal.text)
         self._renew_offer()
         return replies.ready(self._service.rules.hostname)
@@ -404,33 +396,3 @@ class SmtpSession(StreamProtocol):
         events.CommandRefused: lambda _, event: event.reply,
         events.ConnectionAbused: _abused,
     }
-
-    # ---------------------------------------------------------------- inside
-
-    def _known_client(self) -> Client:
-        assert self._client is not None, "the stream is open"
-        return self._client
-
-    def _set_client(self, **changes: Any) -> Client:  # noqa: ANN401 - fields of Client
-        self._client = replace(self._known_client(), **changes)
-        return self._client
-
-    def _renew_offer(self) -> None:
-        """Offer what may be used now: after TLS, after a sign-in, after a reload."""
-        rules = self._service.rules
-        self._listener = rules.listeners.get(self._listener.name, self._listener)
-        self._core.set_offer(self._offer())
-
-    def _may_tell(self) -> bool:
-        """Whether the client is a server that may speak for others; not once it does."""
-        trusted = self._listener.told_from
-        return trusted is not None and bool(trusted.find(self._known_client().address))
-
-    def _offer(self) -> Offer:
-        return self._service.offer(
-            self._listener,
-            tls=self.is_encrypted,
-            signed_in=self._signed_in is not None,
-            can_bind=bool(self.bindings),
-            tells=self._may_tell(),
-        )
