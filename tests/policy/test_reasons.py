@@ -50,6 +50,7 @@ PUBLISHED = [
     "looks-like-spam",
     "screening-silent",
     "breaks-format",
+    "author-not-confirmed",
     "storage-full",
     "storage-failed",
     "shutting-down",

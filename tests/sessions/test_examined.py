@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from posthouse.authentication.lookups import LookUp, Records
 from posthouse.authentication.srs import Rewriter
 from posthouse.mail.address import Mailbox, ReversePath
-from posthouse.policy.rules import Door, DoorKind
+from posthouse.policy.rules import AuthorRule, Door, DoorKind
 from posthouse.sessions.authenticity import Examiner
 from posthouse.telemetry.cases import Search
 from tests.authentication.signatures.given import NOON, ZONE, signed
@@ -68,6 +69,25 @@ async def test_mail_that_fails_everything_is_still_accepted(tmp_path: Path) -> N
         said = await server.talk("mx", *ASK, "DATA", b"From: ann@example.com\r\n\r\nhi\r\n.\r\n")
         assert said[-1].startswith("250")
         assert b'p=reject"' in server.only_content()
+
+
+async def test_where_dmarc_is_enforced_what_the_domain_rejects_is_refused_with_its_case(
+    tmp_path: Path,
+) -> None:
+    async with examining(tmp_path) as server:
+        server.service.rules = replace(server.service.rules, authors=AuthorRule(refuses=True))
+        forged = ("DATA", b"From: ann@example.com\r\n\r\nhi\r\n.\r\n")
+        genuine = ("DATA", signed() + b".\r\n")
+        said = await server.talk("mx", *ASK, *forged, *ASK[1:], *genuine)
+        (refused,) = [reply for reply in said if reply.startswith("550-5.7.26 ")]
+        assert "[author-not-confirmed] case" in refused
+        assert said[-1].startswith("250")
+        assert len(server.queue()) == 1
+        server.cases.flush()
+        (case,) = server.cases.search(Search(reason="author-not-confirmed"))
+        steps = {step.question: step for step in case.trace}
+        assert steps["DMARC passes"].answer is False
+        assert steps["the author's domain asks to reject"].because == "example.com: p=reject"
 
 
 @pytest.mark.parametrize(("listener", "door"), [("submission", HERE), ("mx", HERE)])

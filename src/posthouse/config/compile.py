@@ -15,6 +15,7 @@ from posthouse.policy.lost_address import LostAddressRule
 from posthouse.policy.networks import Network, NetworkTable, parse_networks
 from posthouse.policy.rules import (
     AddressSet,
+    AuthorRule,
     CheckRule,
     Door,
     DoorKind,
@@ -56,6 +57,7 @@ def compile_rules(
         identity=_identity(configuration.identity, spans.where(("identity",), name)),
         limits=_limits(configuration.limits),
         checks=_checks(configuration, spans, name),
+        authors=_authors(configuration.authentication, spans, name),
         serves_pop3=any(
             it.service is schema.ServiceName.POP3 for it in configuration.listen.values()
         ),
@@ -180,6 +182,14 @@ def _identity(identity: schema.Identity, where: str) -> Identity:
         plus_tags=identity.plus_tags,
         hold=identity.otherwise == "hold",
         where=where,
+    )
+
+
+def _authors(wishes: schema.Authentication, spans: Spans, name: str) -> AuthorRule:
+    return AuthorRule(
+        refuses=wishes.dmarc == "enforce",
+        forwarders=frozenset(wishes.trusted_forwarders),
+        where=spans.where(("authentication", "dmarc"), name) if wishes.dmarc == "enforce" else "",
     )
 
 

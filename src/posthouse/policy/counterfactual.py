@@ -48,6 +48,7 @@ _WRITE_OTHERWISE: Final[dict[Reason, str]] = {
     Reason.BREAKS_FORMAT: "let the program end every line with CR LF",
     Reason.FROM_UNREADABLE: "write one valid address into the field",
     Reason.FROM_AMBIGUOUS: "write one From field with one author, or name who sends in Sender",
+    Reason.AUTHOR_NOT_CONFIRMED: "send it through the servers of the domain in the From field",
     Reason.LOOKS_LIKE_SPAM: "write the message differently, or ask who runs this server to look",
 }
 

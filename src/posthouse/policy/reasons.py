@@ -69,6 +69,7 @@ class Reason(StrEnum):
     LOOKS_LIKE_SPAM = "looks-like-spam"
     SCREENING_SILENT = "screening-silent"
     BREAKS_FORMAT = "breaks-format"
+    AUTHOR_NOT_CONFIRMED = "author-not-confirmed"
     # ours
     STORAGE_FULL = "storage-full"
     STORAGE_FAILED = "storage-failed"
@@ -355,6 +356,13 @@ WORDINGS: Final[dict[Reason, Wording]] = {
         _SENDER,
         "The message breaks the format: {detail}",
         "Lines must end with CR LF; bare CR, bare LF and NUL are not taken.",
+    ),
+    Reason.AUTHOR_NOT_CONFIRMED: Wording(
+        550,
+        "5.7.26",
+        _SENDER,
+        "The domain in the From field asks to refuse mail that it does not confirm (DMARC)",
+        "The author's domain publishes p=reject (DMARC), and neither SPF nor DKIM confirms it.",
     ),
     Reason.STORAGE_FULL: Wording(
         452,

@@ -184,6 +184,20 @@ class CheckRule(Struct, frozen=True):
     where: str = ""
 
 
+class AuthorRule(Struct, frozen=True):
+    """What follows where the author's domain does not confirm a stranger's mail (DMARC).
+
+    Attributes:
+        refuses: What the domain asks to reject is refused; else all is accepted and marked.
+        forwarders: Domains that may pass on what the author's domain no longer confirms.
+        where: The configuration line.
+    """
+
+    refuses: bool = False
+    forwarders: frozenset[str] = frozenset()
+    where: str = ""
+
+
 class ListenerRule(Struct, frozen=True):
     """What the policy must know of a listener.
 
@@ -229,6 +243,7 @@ class Rules(Struct, frozen=True):
         identity: Who may write as whom.
         limits: How much.
         checks: Screening entries, by name.
+        authors: What follows where an author is not confirmed.
         serves_pop3: Whether mail can be fetched here at all.
         signed_in_doors, pop_window_doors, host_name_doors: Made of `doors`.
         networks_written: How many networks were listed, and where; made of `doors`.
@@ -243,6 +258,7 @@ class Rules(Struct, frozen=True):
     identity: Identity = Identity()
     limits: Limits = Limits()
     checks: dict[str, CheckRule] = {}
+    authors: AuthorRule = AuthorRule()
     serves_pop3: bool = True
     signed_in_doors: tuple[Door, ...] = ()
     pop_window_doors: tuple[Door, ...] = ()

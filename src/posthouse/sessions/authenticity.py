@@ -1,7 +1,7 @@
 """Whether mail that strangers bring is from whom it says: told in a field and in the case.
 
-Nothing is refused here. DNS is asked while the client waits for the answer to its final dot; what
-cannot be found out in time is told as a temporary error.
+Nothing is refused here: `policy.confirmation` decides. DNS is asked while the client waits for the
+answer to its final dot; what cannot be found out in time is told as a temporary error.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from posthouse.authentication.signatures.arriving import ArrivingMessage
 from posthouse.authentication.signatures.verification import Verified, verify_message
 from posthouse.authentication.spf import Sender, Spf, check_sender
 from posthouse.mail.message import HeaderSection, authorship
+from posthouse.policy.confirmation import Confirmation
 from posthouse.policy.decision import Step
 from posthouse.telemetry.events import BugMet, LogEvent
 
@@ -40,12 +41,12 @@ class Authenticity(Struct, frozen=True):
     Attributes:
         field: An Authentication-Results field, CRLF included.
         steps: All questions with their answers, for the case.
-        dmarc: The conclusion, for rules that look at it.
+        confirmation: What the policy must know of it; None if nothing was found out.
     """
 
     field: bytes = b""
     steps: tuple[Step, ...] = ()
-    dmarc: Dmarc | None = None
+    confirmation: Confirmation | None = None
 
 
 class Asked(Struct, frozen=True):
@@ -149,7 +150,16 @@ async def authenticity_of(message: ArrivingMessage, asked: Asked, look_up: LookU
     findings = tuple(_findings(asked.sender, spf, signatures, arc, dmarc))
     field = results_field(asked.hostname, findings)
     steps = tuple(_steps(spf, signatures, arc, dmarc))[:STEPS_MAX]
-    return Authenticity(field, steps, dmarc)
+    return Authenticity(field, steps, confirmation_of(spf, arc, dmarc))
+
+
+def confirmation_of(spf: Spf, arc: Arc, dmarc: Dmarc) -> Confirmation:
+    """Return what the policy must know."""
+    vouchers = [spf.domain] if spf.result is Result.PASS and spf.domain else []
+    if arc.result is Result.PASS and arc.domain:
+        vouchers.append(arc.domain)
+    failed = dmarc.result is Result.FAIL
+    return Confirmation(dmarc.author_domain, failed, str(dmarc.policy or ""), tuple(vouchers))
 
 
 async def _signatures(

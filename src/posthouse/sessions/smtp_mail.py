@@ -13,6 +13,7 @@ from posthouse.authentication.srs import may_return
 from posthouse.mail.address import Mailbox
 from posthouse.mail.envelope import Envelope
 from posthouse.mail.reply import Reply
+from posthouse.policy.confirmation import decide_confirmation
 from posthouse.policy.decision import Decision, Stage, Step, Verdict
 from posthouse.policy.facts import Client, Request
 from posthouse.policy.reasons import Reason
@@ -255,7 +256,12 @@ class MailWork:
         decision = judged.decision
         if found.steps:
             decision = replace(decision, trace=decision.trace + found.steps)
+            decision = decide_confirmation(decision, found.confirmation, service.rules)
             judged = replace(judged, decision=decision)
+        if not decision.accepted:
+            self.abandon()
+            self._answer(self._record(judged).reply)
+            return
         before = found.field + fields_before(
             transaction, judged.request.client, stamp, service.rules
         )
