@@ -14,9 +14,9 @@ from posthouse.spool.disk import Disk
 class PowerDisk(Disk):
     """Keeps account of what is on stable storage.
 
-    Files of the journal are written for real; `after_power_cut` copies the directory as a restart
-    would find it: what was not flushed may be there, in part, garbled, or not at all. Commits of
-    the database are atomic here: SQLite has its own proofs.
+    Files of the journal and side files are written for real; `after_power_cut` copies the
+    directory as a restart would find it: what was not flushed may be there, in part, garbled, or
+    not at all. Commits of the database are atomic here: SQLite has its own proofs.
     """
 
     def __init__(self, chance: random.Random, *, failures: float = 0.0, full: float = 0.0) -> None:
@@ -59,15 +59,15 @@ class PowerDisk(Disk):
         """Copy `directory` to `target` as it would be found."""
         with self._lock:
             target.mkdir()
-            (target / "journal").mkdir()
             for name in ("spool.db", "spool.db-wal"):
                 if (directory / name).exists():
                     shutil.copy(directory / name, target / name)
-            shutil.copytree(directory / "large", target / "large")
-            for path in directory.glob("journal/*"):
-                if path.name in self._named or self._chance.random() < 0.5:
-                    left = self._left_of(path.name, path.read_bytes())
-                    (target / "journal" / path.name).write_bytes(left)
+            for folder in ("journal", "large"):
+                (target / folder).mkdir()
+                for path in directory.glob(f"{folder}/*"):
+                    if path.name in self._named or self._chance.random() < 0.5:
+                        left = self._left_of(path.name, path.read_bytes())
+                        (target / folder / path.name).write_bytes(left)
 
     def _left_of(self, name: str, written: bytes) -> bytes:
         stable = self._stable.get(name, 0)

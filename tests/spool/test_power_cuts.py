@@ -64,7 +64,8 @@ class Life:
 
     def bring(self) -> None:
         to = [f"a{i}@{self.chance.choice('abc')}.example" for i in range(self.chance.randint(1, 3))]
-        content = self.chance.randbytes(self.chance.choice([0, 10, 4000, 60_000]))
+        sizes = [0, 10, 4000, 60_000, 300_000]
+        content = self.chance.randbytes(self.chance.choices(sizes, weights=(4, 4, 4, 4, 1))[0])
         message_id, answer = offer(self.spool, envelope(*to), content)
         self.offered[message_id] = (content, answer)
 
