@@ -1,13 +1,11 @@
 import pytest
 
 from posthouse.protocol.sasl import (
-    SERVER_SIDE,
     Challenge,
     Credentials,
     Login,
     Plain,
     SaslError,
-    choose_sign_in,
 )
 
 
@@ -69,22 +67,3 @@ def test_login_refuses_nul() -> None:
 
 def test_a_password_is_never_shown() -> None:
     assert "secret" not in repr(Credentials("ann", "secret"))
-
-
-def test_the_client_says_what_the_server_understands() -> None:
-    for mechanism in SERVER_SIDE:
-        sign_in = choose_sign_in((mechanism,), ("LOGIN", "PLAIN"), "ann", "secret")
-        assert sign_in is not None
-        server = SERVER_SIDE[mechanism]()
-        step = server.respond(sign_in.initial)
-        while isinstance(step, Challenge):
-            step = server.respond(sign_in.respond(step.octets))
-        assert step == Credentials("ann", "secret")
-        assert sign_in.respond(b"more?") is None
-
-
-def test_the_client_takes_the_first_it_wants() -> None:
-    chosen = choose_sign_in(("LOGIN", "PLAIN"), ("PLAIN", "LOGIN"), "a", "b")
-    assert chosen is not None
-    assert chosen.mechanism == "LOGIN"
-    assert choose_sign_in(("PLAIN",), ("GSSAPI",), "a", "b") is None

@@ -1,6 +1,7 @@
 """The begin of a session: greeting, EHLO, TLS, signing in (RFC 5321 §3.1, §3.2)."""
 
 import asyncio
+import secrets
 import ssl
 from datetime import UTC, datetime
 from typing import Final
@@ -14,8 +15,10 @@ from posthouse.delivery.link import LinkError
 from posthouse.delivery.next_hosts import Host
 from posthouse.delivery.routes import SignIn, TlsWish
 from posthouse.delivery.tls_terms import OURS, Assurance, Basis, Trouble
+from posthouse.protocol import scram
 from posthouse.protocol.smtp.client import PeerError
 from posthouse.protocol.smtp.client_events import (
+    ClientEvent,
     Greeted,
     HelloAnswered,
     SignInAnswered,
@@ -24,7 +27,10 @@ from posthouse.protocol.smtp.client_events import (
 )
 from posthouse.wire.tls import TlsError
 
-MECHANISMS: Final = ("PLAIN", "LOGIN")
+# CRAM-MD5 comes last: who listens can guess the password from it, which TLS hides from them.
+MECHANISMS: Final = (scram.MECHANISM, "PLAIN", "LOGIN", "CRAM-MD5")
+NONCE_OCTETS: Final = 18
+WRONG: Final = 535  # RFC 4954 §6
 
 
 class Terms(Struct, frozen=True):
@@ -160,7 +166,14 @@ class _Initiation:
         at_home = self._host.address is None or self._host.address.is_loopback
         if not self._link.is_encrypted and not at_home:
             raise HostError("4.7.11", "no TLS with the smart host: the password was not sent")
-        self._core.sign_in(sign_in.user, sign_in.password, MECHANISMS)
-        event = await self._session.next_event(self._timeouts.hello, "AUTH")
+        event, tried = await self._try(sign_in, MECHANISMS)
+        wrong = isinstance(event, SignInAnswered) and event.reply.code == WRONG
+        if tried == scram.MECHANISM and wrong:  # perhaps it has no such secret of this account
+            event, _ = await self._try(sign_in, MECHANISMS[1:])
         if not isinstance(event, SignInAnswered) or not event.reply.is_positive:
             raise refused(event, "4.7.8", "signing in")
+
+    async def _try(self, sign_in: SignIn, mechanisms: tuple[str, ...]) -> tuple[ClientEvent, str]:
+        nonce = secrets.token_urlsafe(NONCE_OCTETS)
+        tried = self._core.sign_in(sign_in.user, sign_in.password, mechanisms, nonce)
+        return await self._session.next_event(self._timeouts.hello, "AUTH"), tried

@@ -16,7 +16,7 @@ from msgspec import Struct
 from posthouse.mail.reply import Reply
 from posthouse.probe.certificate import TlsSeen, read_certificate
 from posthouse.probe.doors import Reach
-from posthouse.protocol.sasl import SignIn
+from posthouse.protocol.signing_in import SignIn
 from posthouse.protocol.smtp.answers import PeerError, ReplyReader
 
 LINE_OCTETS_MAX: Final = 4096

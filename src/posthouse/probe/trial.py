@@ -18,10 +18,9 @@ from posthouse.probe.consent import Consent
 from posthouse.probe.doors import Service, Visit
 from posthouse.probe.talk import Line, TalkError
 from posthouse.probe.visiting import Manner, Opened, leave, open_door
-from posthouse.protocol.cram_md5 import respond_as_client
-from posthouse.protocol.sasl import SignIn, choose_sign_in
+from posthouse.protocol.signing_in import SignIn, choose_sign_in
 
-MECHANISMS: Final = ("PLAIN", "LOGIN")
+MECHANISMS: Final = ("PLAIN", "LOGIN", "CRAM-MD5")
 _REASON: Final = re.compile(r"\[([a-z][a-z-]{2,40})\]")
 _MAIL_SERVICES: Final = (Service.SUBMISSIONS, Service.SUBMISSION, Service.SMTP)
 
@@ -265,23 +264,9 @@ class Trials:
         )
 
 
-class _CramMd5(SignIn):
-    """CRAM-MD5, for servers that offer nothing plainer (RFC 2195)."""
-
-    def __init__(self, name: str, password: str) -> None:
-        super().__init__("CRAM-MD5", (), speaks_first=False)
-        self._name, self._password = name, password
-
-    def respond(self, challenge: bytes) -> bytes | None:
-        return respond_as_client(challenge, self._name, self._password)
-
-
 def choose(offered: Sequence[str], name: str, password: str) -> SignIn | None:
     """Return the client side of a mechanism that is offered and known here; None: there is none."""
-    chosen = choose_sign_in(MECHANISMS, offered, name, password)
-    if chosen is None and "CRAM-MD5" in offered:
-        return _CramMd5(name, password)
-    return chosen
+    return choose_sign_in(MECHANISMS, offered, name, password)
 
 
 def _fresh(seen: Visit) -> Visit:

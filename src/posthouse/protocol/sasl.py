@@ -1,10 +1,10 @@
-"""Signing in: SASL mechanisms as small machines, both sides (RFC 4422, RFC 4616).
+"""Signing in: SASL mechanisms as small machines, the server side (RFC 4422, RFC 4616).
 
 The protocols carry the octets: base64, cancelling and the limit of a line are theirs. A server
 machine takes responses until it knows the credentials; whether they are right is not known here.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -86,37 +86,6 @@ class Login:
 
 
 SERVER_SIDE: Final[Mapping[str, Callable[[], Mechanism]]] = {"PLAIN": Plain, "LOGIN": Login}
-
-
-class SignIn:
-    """The client side of one sign-in.
-
-    Attributes:
-        mechanism: What to say after AUTH.
-        initial: Initial response; None where the server speaks first.
-    """
-
-    def __init__(self, mechanism: str, responses: Iterable[bytes], *, speaks_first: bool) -> None:
-        self.mechanism = mechanism
-        self._responses = list(responses)
-        self.initial = self._responses.pop(0) if speaks_first else None
-
-    def respond(self, _: bytes) -> bytes | None:
-        """Return the answer to a challenge; None: there is nothing left to say, so cancel."""
-        return self._responses.pop(0) if self._responses else None
-
-
-def choose_sign_in(
-    wanted: Sequence[str], offered: Sequence[str], name: str, password: str
-) -> SignIn | None:
-    """Return the client side of the first wanted mechanism that is offered; None: there is none."""
-    for mechanism in wanted:
-        if mechanism in offered and mechanism == "PLAIN":
-            token = b"\0" + name.encode() + b"\0" + password.encode()
-            return SignIn(mechanism, [token], speaks_first=True)
-        if mechanism in offered and mechanism == "LOGIN":
-            return SignIn(mechanism, [name.encode(), password.encode()], speaks_first=False)
-    return None
 
 
 def _credentials(name: bytes, password: bytes, authorization: bytes) -> Credentials:

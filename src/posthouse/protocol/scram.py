@@ -189,6 +189,11 @@ class ScramClient:
         self._signature = b""
         self.server_is_proven = False
 
+    @property
+    def believes(self) -> bool:
+        """Whether a positive answer can be believed: only of who knows the secret (RFC 5802 §3)."""
+        return self.server_is_proven
+
     def respond(self, challenge: bytes) -> bytes | None:
         """Return the answer to a challenge; None: the server is not to be trusted, so cancel."""
         try:

@@ -1,11 +1,11 @@
 """The SMTP and LMTP client core: orders in, octets out; octets in, events out. It does no I/O."""
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from typing import Final
 
 from posthouse.mail.reply import Reply
-from posthouse.protocol.sasl import SignIn, choose_sign_in
+from posthouse.protocol.signing_in import SignIn, choose_sign_in
 from posthouse.protocol.smtp.answers import PeerError, ReplyReader, extensions_in
 from posthouse.protocol.smtp.client_events import (
     ClientEvent,
@@ -25,6 +25,7 @@ from posthouse.protocol.smtp.transactions import Transactions
 __all__ = ["ClientConnection", "Extensions", "Outgoing", "PeerError"]
 
 NO_COMMON_MECHANISM: Final = Reply(504, "5.5.4", "No AUTH mechanism of the server is known here")
+NOT_PROVEN: Final = Reply(501, "5.7.8", "The server did not prove that it knows the password")
 
 _INTERMEDIATE: Final = frozenset({(Asked.DATA, 354), (Asked.AUTH, 334)})
 
@@ -113,16 +114,22 @@ class ClientConnection:
         self._in_handshake = self._transactions.ready = False
         self._transactions.extensions = Extensions()
 
-    def sign_in(self, name: str, password: str, mechanisms: Sequence[str] = ("PLAIN",)) -> None:
-        """Say AUTH with the first of `mechanisms` (PLAIN, LOGIN) that the server offers."""
+    def sign_in(
+        self, name: str, password: str, mechanisms: Sequence[str] = ("PLAIN",), nonce: str = ""
+    ) -> str:
+        """Say AUTH with the first of `mechanisms` that the server offers; return which it is.
+
+        SCRAM needs a `nonce`; see `choose_sign_in`. `SignInAnswered` follows.
+        """
         assert self.is_idle, "AUTH comes between commands"
-        chosen = choose_sign_in(mechanisms, self.extensions.mechanisms, name, password)
+        chosen = choose_sign_in(mechanisms, self.extensions.mechanisms, name, password, nonce)
         if chosen is None:
             self._exchange.events.append(SignInAnswered(NO_COMMON_MECHANISM))
-            return
+            return ""
         self._sign_in = chosen
         initial = "" if chosen.initial is None else f" {b64encode(chosen.initial).decode()}"
         self._exchange.command(f"AUTH {chosen.mechanism}{initial}", Asked.AUTH)
+        return chosen.mechanism
 
     def send(self, outgoing: Outgoing, content: bytes | None = None) -> int:
         """Ask for a transaction and return its number; `TransactionEnded` tells how it went.
@@ -262,14 +269,21 @@ class ClientConnection:
         self._exchange.events.append(TlsReady(reply))
 
     def _auth_answered(self, reply: Reply) -> None:
+        sign_in = self._sign_in
         if reply.code != 334:
             self._sign_in = None
+            if reply.is_positive and (sign_in is None or not sign_in.believes):
+                reply = NOT_PROVEN
             self._exchange.events.append(SignInAnswered(reply))
             return
-        if self._sign_in is None:
+        if sign_in is None:
             raise PeerError("334 after AUTH was cancelled")
+        try:
+            challenge = b64decode(reply.text, validate=True)
+        except ValueError:  # some servers ask for user and password in plain words
+            challenge = b""
         # A server that asks for more than there is to say is told to stop (RFC 4954 §4).
-        response = self._sign_in.respond(reply.text.encode())
+        response = sign_in.respond(challenge)
         if response is None:
             self._sign_in = None
         self._exchange.ask(Asked.AUTH)
