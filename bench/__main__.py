@@ -93,13 +93,15 @@ def _measure(ground: Ground, chosen: Sequence[Workload], bounds: Bounds) -> list
             waiting and not bounds.is_over
         ):  # what fails takes the servers with it: the rest gets new ones
             waiting = _measure_stage(ground, waiting, bounds, rows)
+        for workload in waiting:
+            print(f"{workload.name}: not measured: the time is up", flush=True)
     return rows
 
 
 def _measure_stage(
     ground: Ground, waiting: list[Workload], bounds: Bounds, rows: list[report.Row]
 ) -> list[Workload]:
-    """Measure some workloads of one stage; return those behind one that failed."""
+    """Measure some workloads of one stage; return those behind one that failed, or all too late."""
     left = waiting.copy()
     try:
         with _ready(ground, waiting[0].stage) as contenders:
@@ -112,9 +114,7 @@ def _measure_stage(
         first = left[0].name if left else waiting[-1].name
         print(f"{first}: not measured: {problem}", flush=True)
         return left[1:]
-    if left:
-        print(f"{left[0].name} and what comes behind it: the time is up", flush=True)
-    return []
+    return left
 
 
 @contextmanager

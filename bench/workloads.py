@@ -24,8 +24,8 @@ from bench.stages import MESSAGES_EACH, USERS, Stage
 Measure = Callable[[Running, Place], Figure]
 
 SCALE_QUICK: Final = 0.4
-DEEP, DEEP_QUICK = 1_000_000, 50_000
-RESTART, RESTART_QUICK = 100_000, 50_000
+DEEP, DEEP_QUICK = 1_000_000, 20_000
+RESTART, RESTART_QUICK = 100_000, 20_000
 MAIL: Final = "mails/s"
 
 
