@@ -1,10 +1,10 @@
 """Takes what is due from the spool and keeps next hops from getting in each other's way."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from msgspec import Struct
@@ -20,6 +20,7 @@ from posthouse.telemetry.events import BugMet, LogEvent, Noted, StoreFailed
 
 TAKEN_AT_ONCE: Final = 200
 TAKEN_EACH: Final = 40
+FAR: Final = datetime(9999, 1, 1, tzinfo=UTC)
 LONGEST_SLEEP: Final = timedelta(minutes=1)
 PAUSE_AFTER_TROUBLE_SECONDS: Final = 5.0
 POSTPONED_MAX: Final = 10_000
@@ -32,6 +33,7 @@ class _Look(Struct, frozen=True):
 
     works: list[Work]
     next_due: datetime | None
+    in_memory: bool = False  # the disk has nothing that is due
 
 
 class Dispatcher:
@@ -63,6 +65,7 @@ class Dispatcher:
         self._postponed: dict[str, datetime] = {}  # until when, by destination
         self._postponing: frozenset[str] = frozenset()
         self._stopping = False
+        self._next_due: datetime | None = None  # as far as it is known
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
         self._workers: set[asyncio.Task[None]] = set()
@@ -138,8 +141,25 @@ class Dispatcher:
                 self._give_back([work])
                 raise
         self._begin()
+        if look.works and (self._next_due is None or self._may_be_more(look)):
+            return
         if not look.works:
-            await self._sleep(look.next_due)
+            self._next_due = look.next_due or FAR
+        if self._next_due is not None and not await self._sleep(self._next_due):
+            self._next_due = None  # it has come: what comes after it is not known
+
+    def _may_be_more(self, look: _Look) -> bool:
+        """Whether the spool may have more that can be taken at once, besides what it gave."""
+        if len(look.works) >= TAKEN_AT_ONCE or not look.in_memory:
+            return True
+        if len(look.works) < TAKEN_EACH:
+            return False
+        full = self._lanes.full_domains()
+        counted = Counter(work.destination for work in look.works)
+        return any(
+            count >= TAKEN_EACH and destination not in full
+            for destination, count in counted.items()
+        )
 
     async def _look(self) -> _Look:
         """Ask the spool, in a thread if it has to ask the disk.
@@ -167,7 +187,7 @@ class Dispatcher:
             | {domain for _, domain in self._looking}
         )
         found = self._spool.take_fresh(self._now(), TAKEN_AT_ONCE, full, each=TAKEN_EACH)
-        return None if found is None else _Look(*found)
+        return None if found is None else _Look(*found, in_memory=True)
 
     def _ask(self, full: set[str]) -> _Look:
         now = self._now()
@@ -313,16 +333,16 @@ class Dispatcher:
             lane.kept_out = False
             self.wake()
 
-    async def _sleep(self, next_due: datetime | None) -> None:
-        """Wait until something arrives, a lane has room, or something becomes due."""
-        pause = LONGEST_SLEEP
-        if next_due is not None:
-            pause = max(timedelta(0), min(pause, next_due - self._now()))
+    async def _sleep(self, next_due: datetime) -> bool:
+        """Wait until something arrives, a lane has room (True), or something becomes due."""
+        pause = max(timedelta(0), min(LONGEST_SLEEP, next_due - self._now()))
         if (seconds := self._lanes.next_begin()) is not None:
             pause = min(pause, timedelta(seconds=seconds))
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(pause.total_seconds()):
-                await self._wanted.wait()
+                return await self._wanted.wait()
+        except TimeoutError:
+            return False
 
     def _give_back(self, works: list[Work]) -> None:
         for work in works:
