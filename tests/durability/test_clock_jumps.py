@@ -1,6 +1,7 @@
 """Somebody sets the clock, by an hour or a year: nothing is lost, stuck, or tried in a storm."""
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -17,10 +18,12 @@ from posthouse.delivery.outcomes import Deferred
 from posthouse.delivery.retry import Patience
 from posthouse.delivery.tally import tally
 from posthouse.policy.rules import Budget
-from posthouse.server.clock import SteadyClock, mind_clock
+from posthouse.server.clock import ClockGuard, SteadyClock
+from posthouse.spool import jumps
+from posthouse.spool.disk import Disk
 from posthouse.spool.journaled import JournaledSpool
-from posthouse.spool.jumps import follow
-from posthouse.spool.records import Again, Settled, Work
+from posthouse.spool.jumps import Follower
+from posthouse.spool.records import Again, Settled, StorageError, Work
 from posthouse.telemetry.events import LogEvent, Noted
 from tests.delivery import given
 from tests.spool.ground import HOUR, NOON, accept, envelope
@@ -54,8 +57,8 @@ def times() -> Times:
 
 
 @contextmanager
-def opened(directory: Path, times: Times) -> Iterator[JournaledSpool]:
-    spool = JournaledSpool(directory, now=times.clock, reserve_octets=0)
+def opened(directory: Path, times: Times, disk: Disk | None = None) -> Iterator[JournaledSpool]:
+    spool = JournaledSpool(directory, now=times.clock, disk=disk, reserve_octets=0)
     try:
         yield spool
     finally:
@@ -89,7 +92,7 @@ def test_what_waits_keeps_its_distance_to_now(tmp_path: Path, times: Times, by: 
         fresh = bring(spool, times, "b@fresh.example")
         times.set(by)
         assert abs(times.clock() - NOON - MINUTE) < MINUTE, "nobody sees the jump before the spool"
-        mind_clock(times.clock, spool, told.append)
+        ClockGuard(times.clock, spool, told.append).look()
         assert times.clock() == times.wall == NOON + MINUTE + by
         assert [it.id for it in due(spool, times)] == [fresh], "none too early"
         times.pass_by(15 * MINUTE)
@@ -119,12 +122,51 @@ def test_mail_that_comes_while_the_spool_follows_is_as_old_as_it_is(
             meanwhile.append(bring(spool, times, "c@here.example"))
 
         times.set(by)
-        follow(spool, by, times.clock, switch)
+        assert Follower(spool, times.clock, switch).look(by) == by
         works = {it.id: it for it in due(spool, times)}
         assert list(works) == [before, *meanwhile]
         ages = [times.clock() - work.envelope.accepted for work in works.values()]
         assert max(ages) <= timedelta(seconds=2)
         assert min(ages) >= timedelta(0)
+
+
+class FillingDisk(Disk):
+    """Has room for so many commits, once it is asked to count."""
+
+    room = -1
+
+    def commit(self, connection: sqlite3.Connection) -> None:
+        if self.room == 0:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        self.room -= 1
+        super().commit(connection)
+
+
+@jumping
+def test_a_disk_that_is_full_meanwhile_moves_nothing_twice(
+    tmp_path: Path, times: Times, by: timedelta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jumps, "SLICE", 2)
+    disk = FillingDisk()
+    with opened(tmp_path, times, disk) as spool:
+        for number in range(7):
+            bring(spool, times, f"a{number}@later.example")
+        times.pass_by(MINUTE)
+        defer(spool, times)
+        guard = ClockGuard(times.clock, spool, lambda _: None)
+        times.set(by)
+        disk.room = 2
+        for _ in range(2):
+            with pytest.raises(StorageError, match="full"):
+                guard.look()
+        assert times.clock() != times.wall, "nobody sees the new time yet"
+        disk.room = -1
+        guard.look()
+        assert times.clock() == times.wall
+        assert due(spool, times) == []
+        assert {it.recipients[0].due for it in spool.list_messages()} == {NOON + by + 16 * MINUTE}
 
 
 @jumping
@@ -136,7 +178,7 @@ def test_back_off_and_expiry_count_time_that_passed(
         times.pass_by(MINUTE)
         defer(spool, times)
         times.set(by)
-        mind_clock(times.clock, spool, lambda _: None)
+        ClockGuard(times.clock, spool, lambda _: None).look()
         times.pass_by(16 * MINUTE)
         (work,) = due(spool, times)
         ended = tally(work, {0: SILENT}, times.clock(), Patience(), spread=0.0)
@@ -152,7 +194,7 @@ def test_a_release_stays_where_its_sender_wanted_it(tmp_path: Path, times: Times
         it = envelope("a@here.example", at=NOON)
         kept = accept(spool, type(it)(it.reverse_path, it.recipients, NOON, release=release))
         times.set(HOUR)
-        mind_clock(times.clock, spool, lambda _: None)
+        ClockGuard(times.clock, spool, lambda _: None).look()
         message = spool.message(kept)
         assert message is not None
         assert message.recipients[0].due == release

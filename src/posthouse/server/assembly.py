@@ -17,7 +17,7 @@ from posthouse.dns.servers import ServerAddress, system_servers
 from posthouse.dns.watched import Watch, WatchedNames
 from posthouse.mail.address import parse_mailbox
 from posthouse.policy.rules import Rules
-from posthouse.server.clock import SteadyClock, mind_clock
+from posthouse.server.clock import ClockGuard, SteadyClock
 from posthouse.server.entrances import Entrances, Share
 from posthouse.server.ground import Ground
 from posthouse.server.housekeeping import Chore, Housekeeping, StorageWatch, tidy_spool
@@ -106,12 +106,14 @@ class Server:
             Chore(CERTIFICATE_SECONDS, self.renew_certificate),
             Chore(SPOOL_SECONDS, self._tidy_spool, blocks=True),
             Chore(STORAGE_SECONDS, StorageWatch(self.stores.spool, self.log).look),
-            Chore(CLOCK_SECONDS, self._mind_clock, blocks=True),
+            *self._clock_chores(),
         )
 
-    def _mind_clock(self) -> None:
-        if isinstance(self.now, SteadyClock):
-            mind_clock(self.now, self.stores.spool, self.log)
+    def _clock_chores(self) -> tuple[Chore, ...]:
+        if not isinstance(self.now, SteadyClock):
+            return ()
+        guard = ClockGuard(self.now, self.stores.spool, self.log)
+        return (Chore(CLOCK_SECONDS, guard.look, blocks=True),)
 
     def _join_halves(self, ground: Ground) -> None:
         """Build what takes mail and what delivers it; they meet in the spool."""

@@ -6,10 +6,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
-from posthouse.spool.jumps import JUMP_MIN, follow
+from posthouse.spool.jumps import JUMP_MIN, Follower
 from posthouse.spool.spool import Spool
 from posthouse.telemetry.events import LogEvent, Noted
-
 
 # Asked many times for each message: no function of Python's is in between.
 SYSTEM_TIME: Final[Callable[[], datetime]] = partial(datetime.now, UTC)
@@ -56,11 +55,17 @@ class SteadyClock:
         self._seen = (self._wall(), self._steady())
 
 
-def mind_clock(clock: SteadyClock, spool: Spool, log: Callable[[LogEvent], None]) -> None:
-    """Let the clock follow a jump once the times of all that waits were moved with it. Blocks."""
-    by = clock.jump()
-    if by:
-        follow(spool, by, clock, clock.follow)
-        way = "forward" if by > timedelta(0) else "back"
-        seconds = timedelta(seconds=round(abs(by).total_seconds()))
-        log(Noted(f"the clock was set {way} by {seconds}; what waits was moved with it"))
+class ClockGuard:
+    """Lets the clock follow a jump once the times of all that waits were moved with it."""
+
+    def __init__(self, clock: SteadyClock, spool: Spool, log: Callable[[LogEvent], None]) -> None:
+        self._clock = clock
+        self._log = log
+        self._follower = Follower(spool, clock, clock.follow)
+
+    def look(self) -> None:
+        """Look whether the system's clock was set. Blocks."""
+        if by := self._follower.look(self._clock.jump()):
+            way = "forward" if by > timedelta(0) else "back"
+            seconds = timedelta(seconds=round(abs(by).total_seconds()))
+            self._log(Noted(f"the clock was set {way} by {seconds}; what waits was moved with it"))

@@ -8,10 +8,10 @@ nobody would try it for a year.
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from posthouse.spool.identifiers import number_of
 from posthouse.spool.reading import Readers
@@ -47,7 +47,7 @@ class Jump(Struct, frozen=True):
     until: int = LAST_NUMBER
 
 
-def move_times(sql: sqlite3.Connection, jump: Jump, after: int) -> tuple[int, set[str]]:
+def move_times(sql: sqlite3.Connection, jump: Jump) -> tuple[int, set[str]]:
     """Move the times of a slice of messages with the clock.
 
     A release (RFC 4865) stays where it is: it was not computed from our clock.
@@ -58,12 +58,12 @@ def move_times(sql: sqlite3.Connection, jump: Jump, after: int) -> tuple[int, se
     row = sql.execute(
         "SELECT number FROM message WHERE number > ? AND number <= ? ORDER BY number"
         " LIMIT 1 OFFSET ?",
-        (after, jump.last, SLICE - 1),
+        (jump.after, jump.last, SLICE - 1),
     ).fetchone()
     last = row[0] if row else jump.last
     by, released = jump.by // _MICROSECOND, to_number(jump.at + PUT_OFF_MAX)
     chosen = "number > ?2 AND number <= ?3 AND accepted >= ?4 AND accepted <= ?5"
-    which = (by, after, last, jump.since, jump.until)
+    which = (by, jump.after, last, jump.since, jump.until)
     moved = sql.execute(
         "UPDATE recipient SET last_attempt = last_attempt + ?1, due = CASE WHEN attempts = 0"  # noqa: S608 - constants
         f" AND due > ?6 THEN due ELSE due + ?1 END WHERE number IN (SELECT number FROM message"
@@ -106,8 +106,8 @@ class Movable(Protocol):
     def new_id(self) -> str:
         """Return an id that is never given twice."""
 
-    def move_times(self, jump: Jump) -> None:
-        """Move the times of what waits."""
+    def move_times(self, jump: Jump) -> int:
+        """Move the times of a slice; behind which message the next begins, 0 if none is left."""
 
     def flush(self) -> None:
         """Return when all that was asked for until now is committed."""
@@ -120,25 +120,50 @@ class Mending(Protocol):
         """Date what lies in the future as if it happened now."""
 
 
-def follow(
-    spool: Movable, by: timedelta, now: Callable[[], datetime], switch: Callable[[], None]
-) -> None:
-    """Move everything with a clock that was set. Blocks.
+class Follower:
+    """Moves everything with a clock that was set; what a full disk interrupts goes on later.
 
     What is accepted while all that waits is being moved still has the old time, and follows.
-
-    Args:
-        spool: What waits.
-        by: How far the clock was set.
-        now: The clock of all rooms, which does not show it yet.
-        switch: Lets it show the new time.
     """
-    before, newest = now(), number_of(spool.new_id())
-    spool.move_times(Jump(by, before, last=newest))
-    switch()
-    until = to_number(now() - by)
-    spool.flush()
-    spool.move_times(Jump(by, before, after=newest, since=to_number(before), until=until))
+
+    def __init__(
+        self, spool: Movable, now: Callable[[], datetime], switch: Callable[[], None]
+    ) -> None:
+        """Take the clock of all rooms, and what lets it show the new time."""
+        self._spool = spool
+        self._now = now
+        self._switch = switch
+        self._switching: Jump | None = None
+        self._jumps: list[Jump] = []
+
+    def look(self, by: timedelta) -> timedelta:
+        """Follow a jump; how far, if everybody sees the new time since now. Blocks.
+
+        Raises:
+            StorageError: If something could not be moved now; the next look goes on there.
+        """
+        self._work_off()
+        if self._switching is None:
+            if not by:
+                return by
+            newest = number_of(self._spool.new_id())
+            self._switching = Jump(by, self._now(), last=newest)
+            self._jumps.append(self._switching)
+            self._work_off()
+        jump, self._switching = self._switching, None
+        self._switch()
+        since, until = to_number(jump.at), to_number(self._now() - jump.by)
+        self._jumps.append(Jump(jump.by, jump.at, after=jump.last, since=since, until=until))
+        self._spool.flush()
+        self._work_off()
+        return jump.by
+
+    def _work_off(self) -> None:
+        while self._jumps:
+            if after := self._spool.move_times(self._jumps[0]):
+                self._jumps[0] = replace(self._jumps[0], after=after)
+            else:
+                del self._jumps[0]
 
 
 def mend(readers: Readers, do: Do[None], shelf: Mending, now: datetime) -> None:
@@ -147,10 +172,3 @@ def mend(readers: Readers, do: Do[None], shelf: Mending, now: datetime) -> None:
         ahead = is_ahead(sql, now)
     if ahead:
         do(lambda: shelf.mend_future(now))
-
-
-def move_all(do: Do[int], move: Callable[[Jump, int], int], jump: Jump) -> None:
-    """Move all that a jump concerns, in slices: mail that comes meanwhile does not wait."""
-    after = jump.after
-    while after := do(partial(move, jump, after)):
-        pass

@@ -254,9 +254,9 @@ class Shelf:
         self._count(self._waiting, what.destination, 0)
         return directions.postpone(self._sql, what, at)
 
-    def move_times(self, jump: Jump, after: int) -> int:
+    def move_times(self, jump: Jump) -> int:
         """Move a slice of all times with the clock; behind which message the next begins."""
-        return self._recount(*jumps.move_times(self._sql, jump, after))
+        return self._recount(*jumps.move_times(self._sql, jump))
 
     def mend_future(self, now: datetime) -> None:
         """Date what lies in the future as if it happened now."""

@@ -363,9 +363,9 @@ class Spool:
         """Take what belongs to none of its messages."""
         self._on_shelf(lambda: self._shelf.adopt_rest(table, rows))
 
-    def move_times(self, jump: Jump) -> None:
-        """Move the times of what waits with a clock that was set; see `jumps.follow`. Blocks."""
-        jumps.move_all(self._do, self._shelf.move_times, jump)
+    def move_times(self, jump: Jump) -> int:
+        """Move the times of a slice with a clock that was set: see `jumps.Follower`. Blocks."""
+        return self._do(lambda: self._shelf.move_times(jump))
 
     def flush(self) -> None:
         """Return when all that was asked for until now is committed.
