@@ -57,6 +57,7 @@ class Setting(Struct, frozen=True):
         preload: Library that all its processes load.
         workers: For Posthouse, if given.
         users: So many accounts for POP3 as well.
+        bytecode: Where Python keeps what it compiled, as an installed Posthouse has it.
     """
 
     sink_port: int
@@ -65,6 +66,7 @@ class Setting(Struct, frozen=True):
     preload: Path | None = None
     workers: int | None = None
     users: int = 0
+    bytecode: Path | None = None
 
 
 _POSTHOUSE: Final = """\
@@ -151,7 +153,7 @@ def _run_posthouse(directory: Path, setting: Setting, name: str) -> Iterator[Run
             [*command, "--json", "serve"],
             stdout=subprocess.PIPE,
             stderr=written,
-            env=environment(setting.preload),
+            env=_environment(setting),
         )
     with process:
         assert process.stdout is not None
@@ -187,9 +189,14 @@ def users(count: int) -> list[str]:
     return [f"user{number}@example.test" for number in range(count)]
 
 
-def environment(preload: Path | None) -> dict[str, str]:
-    """Return the environment of a server."""
-    return {**os.environ, **({"LD_PRELOAD": str(preload)} if preload else {})}
+def _environment(setting: Setting) -> dict[str, str]:
+    variables = {**os.environ}
+    if setting.preload:
+        variables["LD_PRELOAD"] = str(setting.preload)
+    if setting.bytecode:
+        variables.pop("PYTHONDONTWRITEBYTECODE", None)
+        variables["PYTHONPYCACHEPREFIX"] = str(setting.bytecode)
+    return variables
 
 
 def wait_for_greeting(port: int) -> None:
