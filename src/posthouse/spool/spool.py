@@ -332,7 +332,8 @@ class Spool:
 
     def postpone(self, what: Postponed) -> int:
         """Put off what is due at a destination that cannot be reached; how many recipients."""
-        return self._do(lambda: self._shelf.postpone(what, self._now()))
+        # What is still in a journal was never tried: it stays, and so does all for others.
+        return self._on_shelf(lambda: self._shelf.postpone(what, self._now()))
 
     def pause(self, destination: str, why: str) -> None:
         """Record that nothing goes to a destination: who takes leaves it out by `exclude`."""
