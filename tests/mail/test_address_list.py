@@ -137,6 +137,11 @@ def test_octets_that_are_no_utf8_are_not_read() -> None:
     assert mailboxes_in(b"J\xf6rg <ann@example.com>") is None
 
 
+@pytest.mark.parametrize("value", [b"g:;, " * 12_000 + b"g:;", b"g:" + b"a@b.example," * 5000])
+def test_groups_without_number_are_not_read(value: bytes) -> None:
+    assert mailboxes_in(value) is None
+
+
 @given(st.binary(max_size=200))
 def test_any_octets_give_an_answer(value: bytes) -> None:
     mailboxes_in(value)
@@ -146,7 +151,10 @@ def test_any_octets_give_an_answer(value: bytes) -> None:
 def test_what_is_read_is_what_the_standard_library_reads(value: str) -> None:
     mailboxes = mailboxes_in(value.encode())
     if mailboxes is not None:
-        header = HeaderRegistry()("from", value)
+        try:
+            header = HeaderRegistry()("from", value)
+        except (AttributeError, IndexError):  # it stumbles over names that begin with a dot
+            return
         read = [(a.username, a.domain) for a in header.addresses]  # type: ignore[attr-defined]
         assert [(m.local_part, m.domain.lower()) for m in mailboxes] == [
             (user, domain.lower()) for user, domain in read

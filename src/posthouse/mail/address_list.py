@@ -96,21 +96,22 @@ def _after_comment(text: str, place: int) -> int:
 def _address_list(tokens: list[_Token]) -> tuple[Mailbox, ...]:
     """``address *("," address)``, where an address may be a group: ``name: addresses;``."""
     mailboxes: list[Mailbox] = []
-    mark = ","
+    at, mark, groups = 0, ",", 0
     while mark == ",":
-        element, mark, tokens = _until(tokens, ",:;")
+        element, mark, at = _until(tokens, at, ",:;")
         if mark == ":":
             _check_display_name(_stripped(element) or [("special", ":")])
-            members, mark, tokens = _until(tokens, ":;")
+            members, mark, at = _until(tokens, at, ":;")
             if mark != ";":
                 raise _UnclearError
             mailboxes += _members(members)
-            element, mark, tokens = _until(tokens, ",:;")
+            groups += 1
+            element, mark, at = _until(tokens, at, ",:;")
             if _stripped(element):
                 raise _UnclearError
         else:
             mailboxes.append(_mailbox(_stripped(element)))
-        if mark not in {",", ""} or len(mailboxes) > ADDRESSES_MAX:
+        if mark not in {",", ""} or len(mailboxes) + groups > ADDRESSES_MAX:
             raise _UnclearError
     return tuple(mailboxes)
 
@@ -118,19 +119,25 @@ def _address_list(tokens: list[_Token]) -> tuple[Mailbox, ...]:
 def _members(tokens: list[_Token]) -> list[Mailbox]:
     """The mailboxes of a group, which may have none."""
     mailboxes: list[Mailbox] = []
-    mark = "," if _stripped(tokens) else ""
+    at, mark = 0, "," if _stripped(tokens) else ""
     while mark:
-        element, mark, tokens = _until(tokens, ",")
+        element, mark, at = _until(tokens, at, ",")
         mailboxes.append(_mailbox(_stripped(element)))
+        if len(mailboxes) > ADDRESSES_MAX:
+            raise _UnclearError
     return mailboxes
 
 
-def _until(tokens: list[_Token], marks: str) -> tuple[list[_Token], str, list[_Token]]:
-    """What stands before the first of `marks`, that mark ("" at the end), and what follows."""
-    for place, (kind, text) in enumerate(tokens):
+def _until(tokens: list[_Token], at: int, marks: str) -> tuple[list[_Token], str, int]:
+    """What stands before the first of `marks`, that mark ("" at the end), and where to go on.
+
+    Nothing else is copied: a field may have thousands of groups.
+    """
+    for place in range(at, len(tokens)):
+        kind, text = tokens[place]
         if kind == "special" and text in marks:
-            return tokens[:place], text, tokens[place + 1 :]
-    return tokens, "", []
+            return tokens[at:place], text, place + 1
+    return tokens[at:], "", len(tokens)
 
 
 def _mailbox(element: list[_Token]) -> Mailbox:
