@@ -104,6 +104,7 @@ class PartReader:
         self._in_header = True
         self._at_start = False  # of a body: a delimiter needs no CRLF of its own before it
         self._part = Part(0, Kind.LEAF)
+        self._line = self._line_behind_another = re.compile(b"")
 
     def take(self, block: bytes) -> list[Piece]:
         """Take a block; return the pieces that are known by it.
@@ -174,6 +175,7 @@ class PartReader:
             self._messages += 1
         if part.kind is Kind.MULTIPART:
             self._open.append(_Open(boundary, part, self._messages))
+            self._look_for_open()
             self._part = Part(part.number, Kind.PADDING)
 
     # ---------------------------------------------------------------- bodies
@@ -193,6 +195,7 @@ class PartReader:
         self._at_start = True
         opened = self._open[level]
         del self._open[level + (0 if closes else 1) :]
+        self._look_for_open()
         self._messages = opened.messages
         if closes:
             self._part = Part(opened.part.number, Kind.PADDING)
@@ -221,32 +224,35 @@ class PartReader:
             Where it begins (its CRLF; -2 for one in the first line), where it ends, the level it
             belongs to, and whether it closes; or None. Then, up to where there is certainly none.
         """
-        start = at if at < 0 and octets.startswith(b"--") else octets.find(b"\r\n--", max(at, 0))
-        while start != -1 and self._open:
-            end = octets.find(_NEWLINE, start + 2)
-            line = octets[start + 2 : end if end >= 0 else None]
-            if end < 0 and not ended and len(line) < DELIMITER_OCTETS_MAX:
-                return None, max(start, 0)
-            if len(line) < DELIMITER_OCTETS_MAX and (found := self._level_of(line)) is not None:
-                return (start, end + 2 if end >= 0 else len(octets), *found), 0
-            start = octets.find(b"\r\n--", max(start + 1, 0))
-        if ended:
-            return None, len(octets)
-        if at < 0 and len(octets) < 2:
-            return None, 0
-        kept = next((n for n in (3, 2, 1) if octets.endswith(b"\r\n-"[:n])), 0)
-        return None, len(octets) - kept
+        if not self._open:
+            return None, len(octets) if ended else len(octets) - octets.endswith(b"\r")
+        whole = octets + _NEWLINE if ended else octets
+        found = self._line.match(whole) if at < 0 else None
+        start = -2
+        if found is None:
+            found = self._line_behind_another.search(whole, max(at, 0))
+            start = found.start() if found is not None else 0
+        if found is None:
+            return None, len(octets) if ended else _certain(octets)
+        names = [one.boundary for one in self._open]
+        level = len(names) - 1 - names[::-1].index(found[1])
+        return (start, min(found.end(), len(octets)), level, found[2] is not None), 0
 
-    def _level_of(self, line: bytes) -> tuple[int, bool] | None:
-        """The multipart whose delimiter a line is, and whether it closes."""
-        words = line.rstrip(b" \t")
-        for level in range(len(self._open) - 1, -1, -1):
-            boundary = self._open[level].boundary
-            if words == b"--" + boundary:
-                return level, False
-            if words == b"--" + boundary + b"--":
-                return level, True
-        return None
+    def _look_for_open(self) -> None:
+        """Know the delimiters of all that is open, the innermost first."""
+        names = b"|".join(re.escape(one.boundary) for one in reversed(self._open))
+        line = rb"--(%b)(--)?[ \t]*+\r\n" % names
+        self._line = re.compile(line)
+        self._line_behind_another = re.compile(rb"\r\n" + line)
+
+
+def _certain(octets: bytes) -> int:
+    """Up to where there is no begin of a delimiter that is not whole yet: a line, if short."""
+    last = octets.rfind(_NEWLINE)
+    begin = max(last, 0)  # without any CRLF, the first line may be one
+    if len(octets) - begin < DELIMITER_OCTETS_MAX:
+        return begin
+    return len(octets) - octets.endswith(b"\r")
 
 
 def _described(
