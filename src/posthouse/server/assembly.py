@@ -259,12 +259,11 @@ class Server:
             self.log(Noted(f"the changed certificate is not used: {problem}"))
 
     def _hear_others(self) -> None:
-        """Take what other workers told, also where nobody asks; let the first forget it."""
+        """Take what other workers told, also where nobody asks; then it may be forgotten."""
         board = self.worker.board
         assert board is not None, "a chore of several workers"
         board.pull()
-        if self.worker.is_first:
-            board.prune()
+        board.prune()
 
     def _tidy_spool(self) -> None:
         keep = self.configuration.storage.keep.held_mail

@@ -28,15 +28,18 @@ class Hand:
         self.is_ready = False
         self._process: asyncio.subprocess.Process | None = None
         self._started = 0.0
+        self._quick_ends = 0
 
     @property
     def process_id(self) -> int:
         """Of the present or last process; 0 before the first."""
         return self._process.pid if self._process else 0
 
-    def lived(self) -> float:
-        """Return how many seconds ago the process was started."""
-        return time.monotonic() - self._started
+    def count_end(self, quick_seconds: float) -> int:
+        """Return how many times in a row it ended within so many seconds of its start."""
+        quick = time.monotonic() - self._started < quick_seconds
+        self._quick_ends = self._quick_ends + 1 if quick else 0
+        return self._quick_ends
 
     async def start(self, assignment: Assignment, handles: tuple[int, ...]) -> None:
         """Start it anew: a fresh interpreter, no copy of ours; wait until it takes connections.

@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from posthouse.accounts.store import Resolution, StoreError
 from posthouse.authentication.srs import Rewriter
@@ -14,6 +15,7 @@ from posthouse.delivery.attempts import Attempts, Ways
 from posthouse.delivery.bounce import Reporter
 from posthouse.delivery.dispatcher import Dispatcher
 from posthouse.delivery.forwarding import Rewrite, read_secrets, rewriting
+from posthouse.delivery.lanes import Width
 from posthouse.delivery.languages import SenderLanguages
 from posthouse.delivery.local import CaptureDelivery, LocalDelivery
 from posthouse.delivery.long_lines import LongLineCarrier, LongLines
@@ -161,7 +163,8 @@ def outgoing(configuration: Configuration, ground: Ground, office: PostOffice) -
         uniform=chance.uniform,
         log=log,
     )
-    routes, width = read_routes(configuration, ground.base), width_of(configuration)
+    routes = read_routes(configuration, ground.base)
+    width = share_of(width_of(configuration), ground.worker.count)
     dispatcher = Dispatcher(
         spool, routes, attempts, now=ground.now, log=log, width=width, hosts=hosts
     )
@@ -172,6 +175,22 @@ def outgoing(configuration: Configuration, ground: Ground, office: PostOffice) -
     rules = recipient_rules(configuration, ground.base)
     recipients = RelayRecipients(rules, probe, ground.now)
     return Outgoing(dispatcher, carrier, lines, recipients, protection)
+
+
+def share_of(width: Width, workers: int) -> Width:
+    """Return what one of several workers may use, so that together they use what is configured.
+
+    One attempt at a time is the least: a next hop that is to get one gets as many as there are
+    workers, but no faster than `rate` says.
+    """
+    if workers == 1:
+        return width
+    return replace(
+        width,
+        sessions=max(1, width.sessions // workers),
+        each_hop=max(1, width.each_hop // workers),
+        seconds_each=width.seconds_each * workers,
+    )
 
 
 def recipient_rules(configuration: Configuration, base: Path) -> RecipientRules:

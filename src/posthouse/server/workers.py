@@ -10,6 +10,7 @@ import os
 import secrets
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,7 +41,9 @@ from posthouse.server.running import (
 )
 from posthouse.server.storage import open_storage
 from posthouse.server.troubles import StartError
+from posthouse.sessions.bugs import place_of
 from posthouse.telemetry.events import (
+    BugMet,
     LogEvent,
     Noted,
     Reloaded,
@@ -118,6 +121,7 @@ class Supervisor:
         self._why = ""
         self._stopped = asyncio.Event()
         self._reloading = asyncio.Lock()
+        self._text = ""  # of the configuration in force
         self._reload_task: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------ from start to stop
@@ -198,28 +202,36 @@ class Supervisor:
 
     async def _keep(self, hand: Hand) -> None:
         """Start a worker again whenever it ends, at once at first, then ever later."""
-        quick_ends = 0
-        while True:
+        while not self._stopped.is_set():
             how = await hand.wait()
             if self._stopped.is_set():
                 return
-            quick_ends = quick_ends + 1 if hand.lived() < QUICK_SECONDS else 0
-            pause = min(2.0 ** (quick_ends - 1), PAUSE_SECONDS_MAX) if quick_ends > 1 else 0.0
-            self._log(WorkerEnded(hand.number, hand.process_id, how, pause))
-            self._board.post(Ended(hand.process_id))
-            await self._cover()
-            if quick_ends >= ENDS_BEFORE_TAKE_OVER:
-                await self._have_taken_over(hand)
-            await self._rest(pause)
-            if self._stopped.is_set():
-                return
             try:
-                await self._start(hand)
+                await self._replace(hand, how)
             except StartError as problem:
                 self._log(Noted(f"worker {hand.number} cannot start: {problem}"))
-                continue
-            await self._align_pauses(hand)
-            await self._uncover(hand)
+            except Exception as problem:  # noqa: BLE001 - told, and tried again
+                self._log(BugMet("starting a worker", place_of(problem)))
+                await self._rest(PAUSE_SECONDS_MAX)
+
+    async def _replace(self, hand: Hand, how: str) -> None:
+        """Start a worker that has ended again; others do its work meanwhile."""
+        quick_ends = hand.count_end(QUICK_SECONDS)
+        pause = min(2.0 ** (quick_ends - 1), PAUSE_SECONDS_MAX) if quick_ends > 1 else 0.0
+        self._log(WorkerEnded(hand.number, hand.process_id, how, pause))
+        self._board.post(Ended(hand.process_id))
+        await self._cover()
+        if quick_ends >= ENDS_BEFORE_TAKE_OVER:
+            await self._have_taken_over(hand)
+        await self._rest(pause)
+        if self._stopped.is_set():
+            return
+        before = self._text
+        await self._start(hand)
+        if self._text != before:  # reloaded meanwhile
+            await self._tell(hand, requests.Reload())
+        await self._align_pauses(hand)
+        await self._uncover(hand)
 
     async def _rest(self, seconds: float) -> None:
         try:
@@ -296,7 +308,7 @@ class Supervisor:
     async def _try_to_reload(self) -> None:
         try:
             await self.reload("SIGHUP")
-        except (StartError, RefusedRequestError):
+        except StartError:
             return  # it is in the log, and nothing has changed
 
     async def reload(self, by: str) -> None:
@@ -306,25 +318,36 @@ class Supervisor:
             StartError: With what is wrong.
         """
         async with self._reloading:
-            before = self._in_force.read_text("utf-8")
             try:
-                text = read_file(self._path)
-                loaded = with_shadow(load_file(self._path, text), self.shadow)
-                check_needs_no_restart(self._loaded.configuration, loaded.configuration)
-                self._keep_in_force(text)
-                for path in self._living():  # the first refuses what all would refuse
-                    await ask(path, requests.Reload(), by)
-            except (StartError, RefusedRequestError) as problem:
-                self._keep_in_force(before)
+                loaded = await self._pass_on(by)
+            except StartError as problem:
                 self._log(ReloadFailed(str(self._path), str(problem)))
-                if isinstance(problem, StartError):
-                    raise
-                raise StartError(str(problem), problem.exit_code) from None
+                raise
             self._loaded = loaded
             self._log(Reloaded(str(self._path), f"asked by {by}"))
 
+    async def _pass_on(self, by: str) -> Loaded:
+        """Have all take what the file says now; if one cannot, all keep what they had."""
+        before, text = self._text, read_file(self._path)
+        loaded = with_shadow(load_file(self._path, text), self.shadow)
+        check_needs_no_restart(self._loaded.configuration, loaded.configuration)
+        self._keep_in_force(text)
+        took: list[Path] = []
+        try:
+            for path in self._living():
+                await ask(path, requests.Reload(), by)
+                took.append(path)
+        except RefusedRequestError as problem:
+            self._keep_in_force(before)
+            for path in took:
+                with suppress(RefusedRequestError):
+                    await ask(path, requests.Reload(), BY)
+            raise StartError(str(problem), problem.exit_code) from None
+        return loaded
+
     def _keep_in_force(self, text: str) -> None:
         """Keep what holds now: a worker that is started again takes this, not a broken file."""
+        self._text = text
         fresh = self._in_force.with_suffix(".new")
         fresh.touch(mode=0o600)
         fresh.write_text(text, "utf-8")

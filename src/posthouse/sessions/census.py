@@ -143,7 +143,7 @@ class Census:
 
     def _came_elsewhere(self, origin: int, came: Came) -> None:
         self._elsewhere.came(origin, came.address)
-        if self.budget is not None:
+        if self.budget is not None and self._board is not None and not self._board.replaying:
             self._count_connection(ip_address(came.address))
 
     def _used_by(self, address: Address) -> float:
