@@ -82,6 +82,8 @@ def test_a_destination_can_be_paused_and_resumed(server: Server, ill: Sink) -> N
     other = waiting(server, "not-paused", "x@others.example")
     command("queue", "retry", one)
     assert not any("paused.example" in it for it in ill.commands)
+    (row,) = [it for it in command("queue", "list").out.splitlines() if one in it]
+    assert "  paused  " in row
     shown = command("queue", "summary").out
     assert "paused.example is paused" in shown
     assert "they move" in shown
@@ -123,6 +125,9 @@ def test_messages_are_changed_by_what_they_have_in_common(server: Server) -> Non
     assert command("queue", "release", "--all").code == Exit.NO, "nothing is held any more"
     asked = command("queue", "drop", "--account", ANN.name, given="n\n")
     assert "Remove 4 messages for good? Nobody will be told." in asked.err
+    assert (asked.code, "nothing was changed" in asked.err) == (Exit.NO, True)
+    unanswered = command("queue", "bounce", "--domain", "other.example")
+    assert (unanswered.code, "--yes" in unanswered.err) == (Exit.NO, True)
     assert not is_gone(other)
     assert command("queue", "drop", "--domain", "nowhere.example").code == Exit.NO
     assert command("queue", "drop", "--account", ANN.name, "--yes").out.strip() == "4 gone"

@@ -1,6 +1,7 @@
 """`posthouse queue`: what waits and what is held, while the server runs."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import click
@@ -52,7 +53,9 @@ def list_queue(*, limit: int, only_ids: bool, **filters: Any) -> None:  # noqa: 
         note(_nothing(wanted))
         return
     shown = messages[:limit] if limit else messages
-    table(("ID", "AGE", "SIZE", "STATE", "FROM", "TO", "LAST"), map(_row, shown))
+    answer = ask_server(open_installation(current_options()), QueueSummary(limit=0))
+    row = partial(_row, {it["destination"] for it in answer["paused"]})
+    table(("ID", "AGE", "SIZE", "STATE", "FROM", "TO", "LAST"), map(row, shown))
     if len(messages) > len(shown):
         note(f"these are the oldest {limit}; -n shows more, `posthouse queue` counts them")
 
@@ -78,16 +81,13 @@ def _nothing(wanted: dict[str, Any]) -> str:
     return "nothing in the queue matches" if wanted else "the queue is empty"
 
 
-def _row(message: dict[str, Any]) -> tuple[str, ...]:
+def _row(paused: set[str], message: dict[str, Any]) -> tuple[str, ...]:
     envelope, states = message["envelope"], message["recipients"]
     waiting = [it for it in states if it["state"] == "waiting"]
     first = _mailbox(envelope["recipients"][waiting[0]["index"]]["mailbox"]) if waiting else "-"
     more = f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""
     last = message["hold"] or next((it["last_reply"] for it in waiting if it["last_reply"]), "")
-    due = waiting[0].get("due") if waiting else None
-    state = (
-        "held" if message["hold"] else f"next try {next_try(due, now())}" if due else "tried now"
-    )
+    state = "held" if message["hold"] else _state(waiting, paused)
     return (
         message["id"],
         _when(envelope["accepted"]).removesuffix(" ago"),
@@ -97,6 +97,15 @@ def _row(message: dict[str, Any]) -> tuple[str, ...]:
         f"{first}{more}",
         last[:80] or "-",
     )
+
+
+def _state(waiting: list[dict[str, Any]], paused: set[str]) -> str:
+    """When it is tried next: at the first destination that is not paused."""
+    open_ones = [it for it in waiting if it["destination"] not in paused]
+    if waiting and not open_ones:
+        return "paused"
+    due = min((it["due"] for it in open_ones if it.get("due")), default=None)
+    return f"next try {next_try(due, now())}" if due else "tried now"
 
 
 def _when(text: str) -> str:

@@ -62,7 +62,7 @@ def release(**choice: Any) -> int:  # noqa: ANN401 - the same
 def bounce(because: str, *, yes: bool, **choice: Any) -> int:  # noqa: ANN401 - the same
     """Return messages to their senders; asks first, unless they are named."""
     wanted = chosen(choice)
-    if not wanted.ids and not yes and not _agreed(wanted, "Return {} to their senders?"):
+    if not wanted.ids and not yes and not _agreed(wanted, "Return {}? The senders are told."):
         return Exit.NO
     return _change(partial(QueueBounce, because=because), wanted, "returned")
 
@@ -122,8 +122,13 @@ def _agreed(choice: Choice, question: str) -> bool:
         if number == 0:
             note("nothing in the queue matches")
             return False
-    click.confirm(question.format(plural(number, "message")), abort=True, err=True)
-    return True
+    try:
+        agreed = click.confirm(question.format(plural(number, "message")), err=True)
+    except click.Abort:
+        raise Failure("nothing was changed: nobody answered; --yes does not ask") from None
+    if not agreed:
+        note("nothing was changed")
+    return agreed
 
 
 def _change(make: Callable[..., QueueChange], choice: Choice, became: str) -> int:
