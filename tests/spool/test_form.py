@@ -51,7 +51,8 @@ def test_only_one_file_of_the_spool_opens_a_writing_connection() -> None:
     calls = [path.name for path in room.glob("*.py") if "sqlite3.connect(" in path.read_text()]
     assert calls == ["database.py"]
     callers = [path.name for path in room.glob("*.py") if "open_for_writing(" in path.read_text()]
-    assert sorted(callers) == ["database.py", "spool.py"]
+    # `adoption`: the spool of a worker that is no more, closed before, and under its lock.
+    assert sorted(callers) == ["adoption.py", "database.py", "spool.py"]
 
 
 def test_the_wal_is_moved_into_the_database_while_the_spool_is_busy(
