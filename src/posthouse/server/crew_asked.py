@@ -26,7 +26,7 @@ async def ask(path: Path, request: AnyWorkerRequest, by: str) -> Any:  # noqa: A
     """
     async with _connected(path, request, by) as (reader, _):
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
+            async with asyncio.timeout(None if _changes_many(request) else WAIT_SECONDS):
                 line = await reader.readline()
         except (TimeoutError, OSError, ValueError):
             line = b""
@@ -36,6 +36,11 @@ async def ask(path: Path, request: AnyWorkerRequest, by: str) -> Any:  # noqa: A
     if answered.error:
         raise RefusedRequestError(answered.error, answered.exit or 1)
     return answered.result
+
+
+def _changes_many(request: AnyWorkerRequest) -> bool:
+    """Whether it takes as long as it takes."""
+    return isinstance(request, requests.Chosen) and not request.id
 
 
 async def stream(path: Path, request: AnyWorkerRequest, by: str) -> AsyncIterator[Any]:
