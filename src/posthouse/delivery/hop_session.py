@@ -194,10 +194,12 @@ class HopSession:
                 self._news = self._loop.create_future()
                 await self._news
             if self.link.was_closed:
-                progress.cut_short(self._lost or farewell(None))
                 break
-        self.connection.end_content()
-        self._go_on()
+        if self.link.was_closed:
+            progress.cut_short(self._lost or farewell(None))
+        if not self.over:
+            self.connection.end_content()
+            self._go_on()
 
     # ---------------------------------------------------------------- hearing
 
@@ -325,6 +327,7 @@ class HopSession:
         self.over = True
         self._clock.stop()
         self.link.abort()
+        self._tell_news()
         under_way, self._under_way = self._under_way, {}
         for number, progress in under_way.items():
             heard, replies = self.connection.heard_of(number)
