@@ -108,16 +108,8 @@ def case_of(  # noqa: PLR0913 - each is a thing of its own, and named
 ) -> Case:
     """Return the case of a decision; the id comes from `CaseStore.new_id`.
 
-    Args:
-        case_id: Its id.
-        request: What was asked.
-        decision: The answer.
-        reply: What the client heard.
-        would_help: Smallest changes that would let the mail through.
-        message_id: Id of the message that was accepted.
-        header_id: Its Message-ID field.
-        account: The name that was given at a sign-in; "": of the account that signed in.
-        further: Questions of a later decision about the same mail.
+    `account` is the name that was given at a sign-in (else that of who signed in), `further` are
+    the questions of a later decision about the same mail. All others are as in `Case`.
     """
     client, path = request.client, request.reverse_path
     reverse_path = "" if path is None else str(path.mailbox) if path.mailbox else "<>"
