@@ -61,6 +61,23 @@ async def test_who_drips_content_is_let_go(tmp_path: Path) -> None:
         assert server.queue() == []
 
 
+async def test_who_sends_one_chunk_after_another_is_not_idle(tmp_path: Path) -> None:
+    limits = SmtpLimits(command_wait=timedelta(seconds=1))
+    async with post(tmp_path, rules_with(HERE), limits) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.ports["mx"])
+        writer.write("\r\n".join((*AT_HOME, "")).encode())
+        for _ in range(4):
+            await read_reply(reader)
+        for _ in range(7):
+            writer.write(b"BDAT 6\r\na: b\r\n")
+            assert (await read_reply(reader)).startswith("250")
+            await asyncio.sleep(0.2)
+        last = b"From: <ann@proseware.com>\r\n\r\n"
+        writer.write(b"BDAT %d LAST\r\n%b" % (len(last), last))
+        assert (await read_reply(reader)).startswith("250")
+        writer.close()
+
+
 async def no_records(name: str, kind: RecordType) -> Records:
     raise LookUpError(f"{name} {kind}")
 

@@ -258,6 +258,7 @@ class SmtpSession(StreamProtocol):
         """Send what there is to send, and read no more than can be dealt with."""
         core = self._core
         if octets := core.bytes_to_send():
+            self.restart_idle_timer()  # a chunk of BDAT is no event, and is answered
             self.write(octets)
         if core.wants_close:
             self.close()
