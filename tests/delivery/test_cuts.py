@@ -1,6 +1,7 @@
 """Wherever a connection is cut, no message is lost and none is reported twice."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from dataclasses import dataclass
 
@@ -48,12 +49,30 @@ class Cutting(Sink):
         self._tasks.add(task)
         self.sessions += 1
         try:
-            await _CutSession(self, reader, writer, self.cut).run()
+            await self.session(reader, writer).run()
         except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
             self._tasks.discard(task)
+
+    def session(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> _Session:
+        return _CutSession(self, reader, writer, self.cut)
+
+
+class Swallowing(Cutting):
+    """Throws away what came together with a content."""
+
+    def session(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> _Session:
+        return _SwallowingSession(self, reader, writer)
+
+
+class _SwallowingSession(_Session):
+    async def take(self) -> None:
+        await super().take()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0):
+                await self.reader.read(2**16)
 
 
 class _CutSession(_Session):
@@ -181,3 +200,14 @@ async def test_no_session_brings_more_messages_than_it_may(workers: int) -> None
     assert all(isinstance(outcome, Delivered) for (outcome,) in told.values())
     if workers == 1:
         assert max(each.values()) == 3
+
+
+async def test_where_the_followers_commands_are_swallowed_none_follows_any_more() -> None:
+    """Some hosts throw away what came with the content, although they offer PIPELINING."""
+    async with Swallowing() as sink:
+        transport = transport_to(sink, timeouts=structs.replace(CALM, sender=0.2))
+        await transport.deliver(BY_MX, mail(0), message(0))
+        told = await deliver_all(transport, 12, 2)
+    assert all(isinstance(outcome, Delivered) for (outcome,) in told.values())
+    assert copies(sink) == Counter([0, *range(12)])
+    assert sink.sessions <= 4

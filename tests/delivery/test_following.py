@@ -326,6 +326,7 @@ async def test_each_answer_has_its_own_limit_of_time(
     scene.stage.says(TAKEN + b"".join(COMMANDS.splitlines(keepends=True)[:said]))
     assert codes(await first) == [250]
     assert (await second).lost == f"no answer to {what} within 0 s"
+    assert scene.session.swallows is (what == "MAIL")
 
 
 async def test_by_lmtp_each_recipient_is_answered_and_the_next_follows(begin: Begin) -> None:

@@ -79,6 +79,8 @@ class HopSession:
         over: Nothing more can be sent.
         messages: Transactions asked for.
         users: Attempts that have it at the moment; the pool counts them.
+        swallows: The host never answered MAIL of a message that followed another: what comes with
+            the content of one is lost on it, although it offers PIPELINING.
         protection: How the way is encrypted, in words.
         is_lmtp: The host answers for each recipient, having put it into the mailbox.
         connection: What is said and heard in it.
@@ -91,6 +93,7 @@ class HopSession:
         self.over = False
         self.messages = 0
         self.users = 0
+        self.swallows = False
         self.protection = link.protection
         self.is_lmtp = host.lmtp
         self.connection = ClientConnection(lmtp=host.lmtp)
@@ -279,6 +282,8 @@ class HopSession:
             asked = self.connection.waits_for
             assert asked is not None, "nothing else is waited for"
             seconds = self.timeouts.for_answer(asked)
+            followers = any(one.follows for one in self._under_way.values())
+            self.swallows = asked is Asked.SENDER and followers
             self._break_off(f"no answer to {asked.value} within {seconds:.0f} s")
         elif self.link.unsent_octets > self._unsent_octets - BLOCK_OCTETS:
             self._break_off("the connection was lost: the host takes nothing any more")

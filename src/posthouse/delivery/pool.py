@@ -11,6 +11,7 @@ IDLE_SECONDS: Final = 5.0
 SESSIONS_MAX: Final = 100
 MESSAGES_MAX: Final = 100
 """Messages in one session: then a new one spreads the load over the hosts of the next hop."""
+SWALLOWING_MAX: Final = 1000
 ASKED_MAX: Final = 4
 """Sessions in use that are looked at, whether a message may follow in one of them."""
 
@@ -27,6 +28,7 @@ class SessionPool:
         self._idle: dict[Key, dict[HopSession, float]] = {}  # since when
         self._idle_count = 0
         self._shared: dict[Key, dict[HopSession, None]] = {}  # used by one message
+        self._swallowing: set[Key] = set()  # hosts where none may follow another
         self._timer: asyncio.TimerHandle | None = None
         self._leaving: set[HopSession] = set()
 
@@ -40,6 +42,7 @@ class SessionPool:
             messages_max: In one session.
             behind: The message may be sent behind another one, whose answer is awaited.
         """
+        behind = behind and key not in self._swallowing
         session = self._used_by_one(key, messages_max) if behind else None
         if session is None:
             session = self._unused(key)
@@ -57,6 +60,8 @@ class SessionPool:
     def give_back(self, key: Key, session: HopSession, messages_max: int = MESSAGES_MAX) -> None:
         """Let others have a session, or end it if it is used up or there are too many."""
         session.users -= 1
+        if session.swallows:
+            self._note_swallowing(key)
         is_good = session.is_usable and session.messages < messages_max
         if session.users and is_good:
             self._shared.setdefault(key, {})[session] = None
@@ -92,6 +97,11 @@ class SessionPool:
                 self._withdraw(key, session)
                 return session
         return None
+
+    def _note_swallowing(self, key: Key) -> None:
+        if len(self._swallowing) >= SWALLOWING_MAX:
+            self._swallowing.clear()
+        self._swallowing.add(key)
 
     def _withdraw(self, key: Key, session: HopSession) -> None:
         sessions = self._shared.get(key)

@@ -33,6 +33,7 @@ class Progress:
         content_wanted: For content that is streamed: True when the host is ready for it, False if
             it never will be.
         alone: No other message may be sent behind it before it is over.
+        follows: Another was under way in the session when it began.
         is_out: All of the content is written, the final dot included.
     """
 
@@ -42,7 +43,7 @@ class Progress:
         Args:
             streamed: The content is too large to be given whole.
             alone: See above.
-            follows: Another was under way in the session, so the host is known to be there.
+            follows: See above; the host is known to be there.
         """
         loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[Sent] = loop.create_future()
@@ -51,7 +52,7 @@ class Progress:
             self.content_wanted = loop.create_future()
         self.alone = alone
         self.is_out = False
-        self._follows = follows
+        self.follows = follows
         self._cut_short = ""
 
     def content_is_out(self) -> None:
@@ -74,7 +75,7 @@ class Progress:
         self, why: str, *, heard: bool, replies: tuple[Reply | None, ...], busy: bool
     ) -> None:
         """The session ended before; `replies` are those that decide nevertheless."""
-        heard = heard or self._follows
+        heard = heard or self.follows
         self._tell(Sent(replies, lost=why, ambiguous=self.is_out, heard=heard, busy=busy))
 
     def _tell(self, sent: Sent) -> None:
