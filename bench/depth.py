@@ -43,7 +43,8 @@ def bring(spool: JournaledSpool, count: int, *, due: datetime, content: bytes = 
             to = Recipient(Mailbox("bob", f"d{number % 1000}.example.net"))
             intake = spool.open_intake()
             intake.write(content)
-            intake.commit(Envelope(SENDER, (to,), due), id=spool.new_id(), done=done)
+            envelope = Envelope(SENDER, (to,), now(), release=due)
+            intake.commit(envelope, id=spool.new_id(), done=done)
         for _ in range(size):
             safe.acquire()
     return count / (time.perf_counter() - began)
