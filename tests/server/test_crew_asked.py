@@ -172,6 +172,7 @@ async def test_what_only_the_supervisor_asks_is_refused_from_outside(tmp_path: P
     for request in (
         requests.TakeOver(2),
         requests.StandIn(2, serves=True),
+        requests.TakeNoMore(),
         requests.OnBehalfOf("root"),
     ):
         with pytest.raises(RefusedRequestError, match="only the supervisor"):

@@ -113,7 +113,12 @@ class CrewAsked:
                 return stream(self._some_sockets()[0], request, by)
             case requests.Status():
                 return {**_status_of(await self._all(request, by)), **self._status()}
-            case requests.OnBehalfOf() | requests.StandIn() | requests.TakeOver():
+            case (
+                requests.OnBehalfOf()
+                | requests.StandIn()
+                | requests.TakeOver()
+                | requests.TakeNoMore()
+            ):
                 raise RefusedRequestError("only the supervisor asks that", 2)
             case _:
                 return await self._of_all(request, by)

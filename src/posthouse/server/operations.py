@@ -76,18 +76,24 @@ class Operations:
                 return self._tail(request)
             case requests.ClientFacts():
                 return self._client_facts(request)
-            case requests.StandIn() | requests.TakeOver():
+            case requests.StandIn() | requests.TakeOver() | requests.TakeNoMore():
                 return await self._for_another(request)
             case _:
                 return await self._in_thread(partial(self._on_queue, request, by))
 
-    async def _for_another(self, request: requests.StandIn | requests.TakeOver) -> int:
-        if isinstance(request, requests.TakeOver):
-            return await self._server.legacies.take_over(request.number)
-        if request.serves:
-            await self._server.entrances.stand_in(request.number)
-        else:
-            self._server.entrances.leave(request.number)
+    async def _for_another(
+        self, request: requests.StandIn | requests.TakeOver | requests.TakeNoMore
+    ) -> int:
+        entrances = self._server.entrances
+        match request:
+            case requests.TakeOver():
+                return await self._server.legacies.take_over(request.number)
+            case requests.TakeNoMore():
+                entrances.close()
+            case requests.StandIn(number=number, serves=True):
+                await entrances.stand_in(number)
+            case requests.StandIn(number=number):
+                entrances.leave(number)
         return 0
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

@@ -183,7 +183,11 @@ class TakeOver(Request, frozen=True, tag="take-over"):
     number: int
 
 
-AnyWorkerRequest: TypeAlias = AnyRequest | OnBehalfOf | StandIn | TakeOver
+class TakeNoMore(Request, frozen=True, tag="take-no-more"):
+    """To a worker: close the ports; SIGTERM follows once all have."""
+
+
+AnyWorkerRequest: TypeAlias = AnyRequest | OnBehalfOf | StandIn | TakeOver | TakeNoMore
 
 
 class Answered(Struct, frozen=True, omit_defaults=True):

@@ -56,6 +56,7 @@ from posthouse.telemetry.events import (
 QUICK_SECONDS: Final = 10.0  # who ends sooner after his start is started again ever later
 PAUSE_SECONDS_MAX: Final = 30.0
 ENDS_BEFORE_TAKE_OVER: Final = 3  # then another worker takes over the spool
+CLOSE_SECONDS: Final = 2.0  # so that nobody takes connections when the first one says goodbye
 KILL_SECONDS: Final = 15.0  # beyond the time that transactions have to end
 BY: Final = "the supervisor"
 
@@ -168,6 +169,10 @@ class Supervisor:
 
     async def _end_workers(self) -> None:
         grace = self._loaded.configuration.limits.stop_wait.total_seconds() + KILL_SECONDS
+        with suppress(TimeoutError):  # whoever does not hear will be told by SIGTERM
+            async with asyncio.timeout(CLOSE_SECONDS):
+                ready = [it for it in self._hands if it.is_ready]
+                await asyncio.gather(*(self._tell(it, requests.TakeNoMore()) for it in ready))
         for hand in self._hands:
             hand.send(signal.SIGTERM)
         await asyncio.gather(*(hand.end(grace) for hand in self._hands))
