@@ -213,11 +213,10 @@ class Attempt:
         Of recipients that were too many for one transaction (452, RFC 5321 §4.5.3.1.10), those
         that were not taken stay open for the next one.
         """
-        some_taken = any(reply is not None and reply.is_positive for reply in sent.replies)
         for place, recipient, reply in zip(
             batch.places, batch.outgoing.recipients, sent.replies, strict=True
         ):
-            if reply is not None and reply.code == 452 and some_taken and not session.is_lmtp:
+            if reply is not None and reply.code == 452 and _too_many(sent, session):
                 continue
             if reply is not None:
                 deadline = batch.outgoing.deliver_by
@@ -237,6 +236,12 @@ class Attempt:
                 tls=session.protection,
                 slow_down=sent.busy,
             )
+
+
+def _too_many(sent: Sent, session: HopSession) -> bool:
+    """Whether 452 means that others were taken first: by LMTP it is about the mailbox."""
+    some_taken = any(reply is not None and reply.is_positive for reply in sent.replies)
+    return some_taken and not session.is_lmtp
 
 
 def _deadline(envelope: Envelope) -> DeliverBy | None:

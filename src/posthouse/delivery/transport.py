@@ -153,7 +153,10 @@ class Transport:
     async def _send(self, attempt: Attempt, session: HopSession, key: Key) -> None:
         """Send what is still open by this session, and give the session back."""
         try:
-            while not session.over and (batch := await attempt.batch_for(session)):
+            while attempt.open and not session.over:
+                batch = await attempt.batch_for(session)
+                if batch is None:
+                    break
                 attempt.note(batch, await session.send(batch.outgoing, batch.content), session)
         finally:
             self._pool.give_back(key, session, key.manners.messages)
