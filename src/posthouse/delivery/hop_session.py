@@ -250,7 +250,7 @@ class HopSession:
     def _hear(self, event: ClientEvent) -> None:
         match event:
             case TransactionEnded(number=number, replies=replies):
-                self._promptness.content_answered()
+                self._promptness.transaction_ended()
                 self._under_way.pop(number).end(replies)
             case Closed(reply=reply):
                 lost = self._lost if reply is None else ""

@@ -17,7 +17,7 @@ class Promptness:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._round_trip = 0.0
-        self._commands_at = 0.0
+        self._commands_at = 0.0  # 0: none are awaited
         self._content_at = 0.0  # 0: none is out
         self._took = float("inf")  # not known yet
 
@@ -39,8 +39,9 @@ class Promptness:
             self._round_trip = self._content_at - self._commands_at
         self._commands_at = 0.0
 
-    def content_answered(self) -> None:
-        """A transaction is over."""
+    def transaction_ended(self) -> None:
+        """The first one under way is over, with or without content."""
+        self._commands_at = 0.0
         if self._content_at:
             self._took = self._clock() - self._content_at
             self._content_at = 0.0
