@@ -20,24 +20,28 @@ def bring(promptness: Promptness, seconds: Seconds, way: float, taking: float) -
     promptness.transaction_ended()
 
 
+def is_prompt(host: Promptness) -> bool:
+    return host.is_given
+
+
 def test_nothing_is_known_before_the_first_message() -> None:
-    assert not Promptness(Seconds()).is_given
+    assert not is_prompt(Promptness(Seconds()))
 
 
 def test_a_host_far_away_that_takes_mail_at_once_is_prompt() -> None:
     seconds = Seconds()
     promptness = Promptness(seconds)
     bring(promptness, seconds, way=0.3, taking=ALLOWED_SECONDS / 2)
-    assert promptness.is_given
+    assert is_prompt(promptness)
 
 
 def test_a_host_that_takes_its_time_is_not_and_may_become_prompt() -> None:
     seconds = Seconds()
     promptness = Promptness(seconds)
     bring(promptness, seconds, way=0.001, taking=1.0)
-    assert not promptness.is_given
+    assert not is_prompt(promptness)
     bring(promptness, seconds, way=0.001, taking=0.001)
-    assert promptness.is_given
+    assert is_prompt(promptness)
 
 
 def test_a_host_that_is_slow_just_now_is_not() -> None:
@@ -46,12 +50,12 @@ def test_a_host_that_is_slow_just_now_is_not() -> None:
     bring(promptness, seconds, way=0.001, taking=0.001)
     promptness.commands_sent()
     seconds.now += 1
-    assert not promptness.is_given
+    assert not is_prompt(promptness)
     seconds.now -= 1
     promptness.content_sent()
-    assert promptness.is_given
+    assert is_prompt(promptness)
     seconds.now += 1
-    assert not promptness.is_given
+    assert not is_prompt(promptness)
 
 
 def test_a_refusal_says_nothing_about_it() -> None:
@@ -61,4 +65,4 @@ def test_a_refusal_says_nothing_about_it() -> None:
     promptness.commands_sent()
     promptness.transaction_ended()
     seconds.now += 1000
-    assert promptness.is_given
+    assert is_prompt(promptness)
