@@ -152,11 +152,7 @@ def outgoing(configuration: Configuration, ground: Ground, office: PostOffice) -
     lines = LongLineCarrier(carrier, LongLines(configuration.outbound.long_lines))
     attempts = Attempts(
         spool,
-        Ways(
-            local=LocalDelivery(office.resolve, ground.maildir_of, log),
-            capture=CaptureDelivery(ground.stores.directory / "captured", log),
-            transport=RewritingCarrier(lines, office.rewrite_for, ground.now),
-        ),
+        _ways(ground, office, lines),
         Reporter(site_of(configuration), patience, spool.new_id, office.rewrite, office.languages),
         patience,
         now=ground.now,
@@ -175,6 +171,14 @@ def outgoing(configuration: Configuration, ground: Ground, office: PostOffice) -
     rules = recipient_rules(configuration, ground.base)
     recipients = RelayRecipients(rules, probe, ground.now)
     return Outgoing(dispatcher, carrier, lines, recipients, protection)
+
+
+def _ways(ground: Ground, office: PostOffice, lines: LongLineCarrier) -> Ways:
+    return Ways(
+        local=LocalDelivery(office.resolve, ground.maildir_of, ground.log),
+        capture=CaptureDelivery(ground.stores.directory / "captured", ground.log),
+        transport=RewritingCarrier(lines, office.rewrite_for, ground.now),
+    )
 
 
 def share_of(width: Width, workers: int) -> Width:
