@@ -1,8 +1,10 @@
 """The running detector: counts within its window, raises the alarm once, and forgets in time."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
 
+from posthouse.accounts.notices import Board, open_board
 from posthouse.mail.address import parse_mailbox, parse_reverse_path
 from posthouse.policy.facts import Client, Request
 from posthouse.policy.lost_address import LostAddressRule
@@ -15,9 +17,9 @@ GATEWAY = "172.17.0.1"
 
 
 class Watched:
-    def __init__(self, rule: LostAddressRule | None = None) -> None:
+    def __init__(self, rule: LostAddressRule | None = None, board: Board | None = None) -> None:
         self.events: list[LogEvent] = []
-        self.watch = LostAddresses(rule or LostAddressRule(), self.events.append)
+        self.watch = LostAddresses(rule or LostAddressRule(), self.events.append, board)
 
     def mail(
         self, name: str, address: str = GATEWAY, account: str = "", *, at: datetime = NOON
@@ -109,3 +111,14 @@ def test_memory_is_bounded() -> None:
     for number in range(ADDRESSES_MAX + 50):
         it.mail("mx.a.example", str(ip_address(number + (10 << 24))))
     assert it.many(12, "10.200.0.1") == ""
+
+
+def test_what_one_worker_notices_holds_at_the_others() -> None:
+    handle = open_board()
+    one, two = (Watched(board=Board(handle, "this run", origin)) for origin in (1, 2))
+    assert two.mail("mx.first.example") == ""
+    assert one.many(10)
+    assert two.mail("mx.second.example")
+    assert [lost.address for lost in two.watch.lost(NOON)] == [GATEWAY]
+    assert two.events == [], "told once"
+    os.close(handle)

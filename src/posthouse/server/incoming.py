@@ -71,7 +71,7 @@ class Incoming:
         self.census.budget = configuration.limits.each_address.connections
         self.examiner = Examiner(look_up_by(ground.resolver), ground.log)
         rule = lost_address_rule(configuration.lost_addresses)
-        self.lost_addresses = LostAddresses(rule, ground.log)
+        self.lost_addresses = LostAddresses(rule, ground.log, board)
         self._held = HeldNotices(
             ground.stores.spool,
             hostname=configuration.hostname,

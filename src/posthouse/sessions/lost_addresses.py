@@ -5,11 +5,13 @@ Memory is bounded, and the window moves in halves: what is older than a whole on
 
 from collections.abc import Callable
 from datetime import datetime
+from ipaddress import ip_address
 from typing import Final
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from posthouse.accounts.notices import Board, Notice
 from posthouse.policy.facts import Address, Client, Request
 from posthouse.policy.lost_address import (
     LostAddressRule,
@@ -42,6 +44,15 @@ class LostAddress(Struct, frozen=True):
     address: str
     since: datetime
     last: datetime
+    evidence: str
+    stops_relaying: bool
+
+
+class Noticed(Notice, frozen=True):
+    """Another worker noticed that an address is lost: see `LostAddress`."""
+
+    address: str
+    at: datetime
     evidence: str
     stops_relaying: bool
 
@@ -79,9 +90,18 @@ class LostAddresses:
         rule: When an address counts as lost; replaced by a reload.
     """
 
-    def __init__(self, rule: LostAddressRule, log: Callable[[LogEvent], None]) -> None:
+    def __init__(
+        self,
+        rule: LostAddressRule,
+        log: Callable[[LogEvent], None],
+        board: Board | None = None,
+    ) -> None:
+        """Begin; what one worker notices holds at the others (`board`) too."""
         self.rule = rule
         self._log = log
+        self._board = board
+        if board is not None:
+            board.hear(Noticed, lambda _, it: self._hear(it))
         self._now, self._before = _Half(), _Half()
         self._lost: dict[Address, LostAddress] = {}
 
@@ -110,6 +130,8 @@ class LostAddresses:
 
     def evidence(self, address: Address, at: datetime) -> str:
         """Return why the doors that look at addresses stay closed for this one; "" if not."""
+        if self._board is not None:
+            self._board.pull()
         if not self._lost or not self.rule.stops_relaying:
             return ""
         lost = self._lost.get(address)
@@ -143,11 +165,19 @@ class LostAddresses:
             return
         known = self._lost.get(address)
         stops = self.rule.stops_relaying
+        if self._board is not None:
+            self._board.post(Noticed(str(address), at, evidence, stops))
         if known is not None and self._counts(known, address, at):
             self._lost[address] = replace(known, last=at, evidence=evidence, stops_relaying=stops)
             return
         self._lost[address] = LostAddress(str(address), at, at, evidence, stops)
         self._log(AddressLost(str(address), evidence, stops, ADVICE))
+
+    def _hear(self, it: Noticed) -> None:
+        address = ip_address(it.address)
+        known = self._lost.get(address)
+        since = known.since if known is not None else it.at
+        self._lost[address] = LostAddress(it.address, since, it.at, it.evidence, it.stops_relaying)
 
     def _traffic(self, address: Address) -> Traffic:
         now = self._now.of(address)
