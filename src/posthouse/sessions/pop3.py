@@ -53,7 +53,7 @@ class Pop3Session(StreamProtocol):
         from_start = service.tls_rule is TlsRule.FROM_START
         assert service.tls is not None or not from_start, "no certificate for TLS from the start"
         super().__init__(
-            idle_time=service.limits.wait_before_sign_in,
+            idle_time=min(service.limits.wait_before_sign_in, service.limits.idle_time),
             tls=service.tls if from_start else None,
             proxied_from=service.proxied_from,
         )

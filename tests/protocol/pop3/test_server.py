@@ -171,6 +171,28 @@ def test_too_many_errors_in_a_row_end_the_session() -> None:
     assert it.wants_close
 
 
+def test_who_does_not_sign_in_may_not_ask_for_ever() -> None:
+    it = connection(limits=CoreLimits(opening_commands_max=3))
+    for _ in range(3):
+        ask(it, b"CAPA")
+        it.answer_capabilities()
+    event = ask(it, b"CAPA")
+    assert event == ConnectionAbused(replies.TOO_MANY_COMMANDS)
+    it.answer(replies.TOO_MANY_COMMANDS)
+    assert it.wants_close
+
+
+def test_after_the_sign_in_commands_are_not_counted() -> None:
+    it = connection(limits=CoreLimits(opening_commands_max=3))
+    for line in (b"USER ann", b"PASS secret"):
+        ask(it, line)
+        it.answer(replies.NOTHING_DONE)
+    for _ in range(10):
+        ask(it, b"NOOP")
+        it.answer(replies.NOTHING_DONE)
+    assert not it.wants_close
+
+
 def test_an_exchange_goes_on_by_challenges() -> None:
     it = connection()
     assert ask(it, b"auth login") == AuthRequested("LOGIN")

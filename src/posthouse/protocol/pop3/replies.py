@@ -97,6 +97,9 @@ BAD_CHARACTERS: Final = error(
 BARE_NEWLINE: Final = error("A command line ends with CR LF", chinese="命令行必须以 CR LF 结束")
 LINE_TOO_LONG: Final = error("The command line is too long", chinese="命令行太长")
 TOO_MANY_ERRORS: Final = error("Too many errors, closing", chinese="错误太多, 连接即将关闭")
+TOO_MANY_COMMANDS: Final = error(
+    "Too many commands and no sign-in, closing", chinese="命令太多而没有登录, 连接即将关闭"
+)
 TLS_FIRST: Final = error(
     "Say STLS first: signing in needs an encrypted connection",
     "AUTH",

@@ -84,12 +84,14 @@ class CoreLimits(Struct, frozen=True):
         line_octets_max: Of a command, CRLF included; RFC 2449 section 4 asks for 255.
         exchange_octets_max: Of a line in a SASL exchange, as RFC 4954 section 4 has it.
         errors_max: Commands in a row that the core refuses.
+        opening_commands_max: Commands before signing in; after TLS they are counted anew.
         flood_octets_max: Received without a line end.
     """
 
     line_octets_max: int = 1024
     exchange_octets_max: int = 12288
     errors_max: int = 20
+    opening_commands_max: int = 100
     flood_octets_max: int = 65536
 
 
@@ -116,6 +118,7 @@ class ServerConnection:
         self._content: DotWriter | None = None
         self._name = ""
         self._errors = 0
+        self._opening_commands = 0
         self._octets_without_line = 0
 
     @property
@@ -162,6 +165,8 @@ class ServerConnection:
             event = self._refused(_FAULTS[line])
         elif exchange:
             event = self._response(line)
+        elif self._asks_too_much():
+            event = ConnectionAbused(replies.TOO_MANY_COMMANDS)
         else:
             event = self._command(line)
         self._awaiting = event
@@ -218,7 +223,7 @@ class ServerConnection:
         self._unread.forget()
         self._octets_without_line = 0
         self._name = ""
-        self._errors = 0
+        self._errors = self._opening_commands = 0
 
     def end(self) -> None:
         """End the session; what is unread is forgotten, what is unsent may still be sent."""
@@ -259,6 +264,11 @@ class ServerConnection:
             self.end()
         elif self.phase is Phase.HANDSHAKE:
             self._unread.forget()
+
+    def _asks_too_much(self) -> bool:
+        """Whether somebody who does not sign in keeps us busy all the same."""
+        self._opening_commands += self.phase in _OPENING
+        return self.phase in _OPENING and self._opening_commands > self._limits.opening_commands_max
 
     def _command(self, line: bytes) -> Event:
         try:
