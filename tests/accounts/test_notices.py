@@ -60,12 +60,24 @@ def test_all_others_hear_in_order_what_one_posts(handle: int) -> None:
 def test_who_begins_later_hears_what_was_posted_before(handle: int) -> None:
     board(handle, 1).post(Said("before"))
     late = board(handle, 2)
-    heard = heard_by(late)
-    heard_when = [late.replaying]
+    told: list[tuple[str, bool]] = []
+    late.hear(Said, lambda _, said: told.append((said.text, late.replaying)))
     late.pull()
-    heard_when.append(late.replaying)
-    assert heard == [(1, "before")]
-    assert heard_when == [True, False]
+    board(handle, 1).post(Said("now"))
+    late.pull()
+    assert told == [("before", True), ("now", False)]
+
+
+def test_a_fault_of_who_hears_is_met_once(handle: int) -> None:
+    one, two = board(handle, 1), board(handle, 2)
+    heard: list[int] = []
+    two.hear(Said, lambda _, said: heard.append(int(said.text)))
+    for text in ("1", "two", "3"):
+        one.post(Said(text))
+    with pytest.raises(ValueError, match="two"):
+        two.pull()
+    two.pull()
+    assert heard == [1, 3]
 
 
 def test_more_than_is_read_at_once_is_heard_whole(handle: int) -> None:

@@ -50,7 +50,7 @@ class Board:
 
     Attributes:
         run: Names this start of the server: positions in the file mean something only in it.
-        position: Up to where was read.
+        position: Behind what was told last.
     """
 
     def __init__(self, handle: int, run: str, origin: int | None = None) -> None:
@@ -72,7 +72,7 @@ class Board:
     @property
     def replaying(self) -> bool:
         """Whether what is told now was posted before this worker began."""
-        return self.position < self._begun
+        return self.position <= self._begun
 
     def hear(self, kind: type[_Notice], tell: Callable[[int, _Notice], object]) -> None:
         """Have `tell` called with who posted it (his process), for each notice of a kind."""
@@ -90,13 +90,14 @@ class Board:
             return
         with self._lock:
             while part := os.pread(self._handle, PART_OCTETS, self.position):
-                end = part.rfind(b"\n") + 1
-                if not end and len(part) < PART_OCTETS:
+                *lines, rest = part.split(b"\n")
+                if not lines and len(part) < PART_OCTETS:
                     return  # half a line: the rest is being written
-                for line in part[:end].split(b"\n"):
+                for line in lines:
+                    self.position += len(line) + 1  # first: a fault of who hears is met once
                     self._tell(line)
-                    self.position += len(line) + 1
-                self.position += -1 if end else len(part)  # no line end behind the last
+                if not lines:
+                    self.position += len(rest)
 
     def prune(self, kept_octets: int = KEPT_OCTETS) -> None:
         """Give back the memory of what everybody has heard."""

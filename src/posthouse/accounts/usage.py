@@ -205,7 +205,7 @@ class UsageCounters:
     def _hear(self, _: int, sent: Sent) -> None:
         """Count what another worker accepted, unless it was in the file already."""
         with self._lock:
-            if self._board is None or self._board.position >= self._heard_until:
+            if self._board is None or self._board.position > self._heard_until:
                 self._count(sent)
 
     def close(self) -> None:

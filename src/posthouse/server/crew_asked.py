@@ -229,6 +229,8 @@ def _status_of(answers: list[dict[str, Any]]) -> dict[str, Any]:
             mine = merged.get(name)
             if name in ("sessions", "messages", "held"):
                 merged[name] = mine + value if isinstance(mine, int) else value
+            elif name == "shadow" and mine != value:
+                merged[name] = f"{mine}; {value}"
             elif isinstance(value, list) and isinstance(mine, list):
                 merged[name] = [*mine, *(it for it in value if it not in mine)]
     return merged
