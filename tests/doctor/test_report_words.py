@@ -8,11 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from posthouse.delivery.attempts import TOO_LATE
+from posthouse.delivery.long_lines import TOO_LONG
 from posthouse.doctor.report_words import Circumstances, Hold, Kind, tell, texts_by_language
 from posthouse.doctor.translation import LANGUAGES
 from posthouse.mail.address import Mailbox
 from posthouse.mail.delivery_status import Action, DeliveryStatus, RecipientStatus
 from posthouse.policy.reasons import Reason
+from posthouse.server.housekeeping import HELD_TOO_LONG
+from posthouse.server.requests import QueueBounce
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 BOB = Mailbox("bob", "example.org")
@@ -161,6 +165,16 @@ def test_a_notice_names_the_address_that_was_not_the_senders_own() -> None:
 def test_a_notice_for_a_reason_of_tomorrow_is_still_in_the_right_language() -> None:
     assert "(looks-odd)" in held_text("looks-odd", "en")
     assert "按本服务器的规则" in held_text("looks-odd", "zh_Hans")
+
+
+@pytest.mark.parametrize(
+    "own", [HELD_TOO_LONG, TOO_LATE, TOO_LONG, QueueBounce(id="x").because], ids=len
+)
+def test_what_we_say_ourselves_is_said_in_the_readers_language(own: str) -> None:
+    assert own in " ".join(text("5.7.0", own, remote="").split())
+    people, _, administrators = text("5.7.0", own, "zh_Hans", remote="").partition("-" * 66)
+    assert own not in " ".join(people.split())
+    assert own in " ".join(administrators.split()), "in English for administrators anywhere"
 
 
 @given(

@@ -250,12 +250,20 @@ class _Teller:
         )
 
     def _words(self, recipient: RecipientStatus) -> str:
-        """The next hop's own words: the only thing that is not our guess."""
+        """The next hop's own words: the only thing that is not our guess; or ours, translated."""
         if not recipient.diagnostic:
             return ""
-        remote = recipient.remote
-        who = self._say("server-said", remote=remote) if remote else self._say("reason-given")
-        return f"\n{_wrapped(who)}\n{_wrapped(recipient.diagnostic, '    ')}"
+        if remote := recipient.remote:
+            who, words = self._say("server-said", remote=remote), recipient.diagnostic
+        else:
+            who, words = self._say("reason-given"), self._own(recipient.diagnostic)
+        return f"\n{_wrapped(who)}\n{_wrapped(words, '    ')}"
+
+    def _own(self, words: str) -> str:
+        """What this server itself says, in the reader's language if it is one of its phrases."""
+        english = texts_by_language()["en"].words.items()
+        key = next((key for key, it in english if key.startswith("own-") and it == words), "")
+        return self._say(key) if key else words
 
 
 def _understood(recipient: RecipientStatus, language: str) -> Answer | None:
