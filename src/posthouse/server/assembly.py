@@ -36,6 +36,7 @@ from posthouse.telemetry.events import LogEvent, Noted, StoreFailed
 
 GRANTS_SECONDS: Final = 1.0
 NOTICES_SECONDS: Final = 1.0
+LEFT_SECONDS: Final = 60.0  # between tries to take over what could not be
 CERTIFICATE_SECONDS: Final = 60.0
 SPOOL_SECONDS: Final = 3600.0
 STORAGE_SECONDS: Final = 1.0
@@ -100,8 +101,10 @@ class Server:
     def _chores(self) -> tuple[Chore, ...]:
         board = self.worker.board
         together = () if board is None else (Chore(NOTICES_SECONDS, self._hear_others),)
+        once_for_all = (Chore(LEFT_SECONDS, self.legacies.begin),) if self.worker.is_first else ()
         return (
             *together,
+            *once_for_all,
             Chore(GRANTS_SECONDS, self.use_changed_grants),
             Chore(CERTIFICATE_SECONDS, self.renew_certificate),
             Chore(SPOOL_SECONDS, self._tidy_spool, blocks=True),

@@ -25,6 +25,8 @@ class Legacies:
 
     def begin(self) -> None:
         """Take over the spools of workers that the configuration does not have any more."""
+        if self._task is not None and not self._task.done():
+            return
         count = self._stores.worker.count
         numbers = [number for number, _ in left_behind(self._stores.directory / "spool", count)]
         if numbers:
