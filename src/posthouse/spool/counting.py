@@ -42,19 +42,21 @@ def summary_of(sql: sqlite3.Connection, filters: Filters, limit: int) -> Summary
     The tables are read through: a million messages take a second or two.
     """
     source = source_of(filters)
-    one_each = f"FROM {source.tables} WHERE {source.condition} GROUP BY number"
-    messages, held, octets = sql.execute(
-        f"SELECT count(*), total(hold <> ''), total(octets) FROM (SELECT hold, octets {one_each})",  # noqa: S608 - no outside text
-        source.arguments,
-    ).fetchone()
-    tables = _AT_ONE if filters.destination else "message CROSS JOIN recipient AS w USING (number)"
-    rows = sql.execute(
-        "SELECT w.destination, total(hold = ''), total(hold <> ''), min(accepted), min(w.due),"  # noqa: S608 - the same
-        " max(printf('%020d', coalesce(w.last_attempt, 0)) || w.last_reply)"
-        f" FROM {tables} WHERE {_WAITS} AND {source.condition}"
-        " GROUP BY w.destination ORDER BY count(*) DESC, w.destination LIMIT ?",
-        (*source.arguments, limit),
+    at, named = (
+        ("AND w.destination = ?", [filters.destination]) if filters.destination else ("", [])
     )
+    rows = sql.execute(
+        "WITH chosen AS MATERIALIZED (SELECT number, accepted, hold, octets"  # noqa: S608 - no outside text
+        f" FROM {source.tables} WHERE {source.condition} GROUP BY number)"
+        " SELECT (SELECT count(*) FROM chosen), (SELECT total(hold <> '') FROM chosen),"
+        " (SELECT total(octets) FROM chosen), w.destination, total(hold = ''), total(hold <> ''),"
+        " min(accepted), min(w.due),"
+        " max(printf('%020d', coalesce(w.last_attempt, 0)) || w.last_reply)"
+        f" FROM chosen CROSS JOIN recipient AS w USING (number) WHERE {_WAITS} {at}"
+        " GROUP BY w.destination ORDER BY count(*) DESC, w.destination LIMIT ?",
+        (*source.arguments, *named, max(1, limit)),
+    ).fetchall()
+    messages, held, octets = rows[0][:3] if rows else (0, 0, 0)
     destinations = tuple(
         DestinationSummary(
             name,
@@ -64,7 +66,7 @@ def summary_of(sql: sqlite3.Connection, filters: Filters, limit: int) -> Summary
             to_instant_or_none(due),
             last[20:],
         )
-        for name, waiting, kept, oldest, due, last in rows.fetchall()
+        for _, _, _, name, waiting, kept, oldest, due, last in rows[:limit]
     )
     return Summary(messages, int(held), int(octets), destinations)
 
