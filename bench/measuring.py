@@ -43,6 +43,8 @@ def measure_mail(
     figure = _figure(brought, before, usage_of(server.process))
     if not relayed:
         return figure
+    if (arrived := place.sink.count - there) > load.messages:
+        raise BenchError(f"{server.name}: {arrived} arrived of {load.messages}")
     return replace(figure, relayed=load.messages / (place.sink.last - began))
 
 
