@@ -71,7 +71,8 @@ def supervise(path: Path, loaded: Loaded, ready: Ready | None, shadow: Path | No
     directory = path.parent / configuration.storage.directory
     shares = bind_all(configuration, configuration.workers)
     try:
-        certificate = open_certificate(configuration, path.parent)  # a key may be root's
+        text = read_file(path)  # it may be root's, and so may be the key
+        certificate = open_certificate(configuration, path.parent)
         drop(configuration.user, configuration.group, directory)
         lock = open_storage(directory)
     except StartError:
@@ -83,7 +84,7 @@ def supervise(path: Path, loaded: Loaded, ready: Ready | None, shadow: Path | No
     supervisor = Supervisor(path, loaded, directory, shares, log.tell)
     supervisor.shadow, supervisor.certificate = shadow, certificate
     try:
-        asyncio.run(supervisor.serve(ready))
+        asyncio.run(supervisor.serve(text, ready))
     finally:
         close_all(shares)
         log.close()
@@ -127,9 +128,9 @@ class Supervisor:
 
     # ------------------------------------------------------------ from start to stop
 
-    async def serve(self, ready: Ready | None) -> None:
-        """Start, wait for the end, stop."""
-        self._keep_in_force(read_file(self._path))
+    async def serve(self, text: str, ready: Ready | None) -> None:
+        """Start with the text of the configuration, wait for the end, stop."""
+        self._keep_in_force(text)
         asked = CrewAsked(self._living, self._status, self.reload, self.stop)
         control = ControlSocket(self._directory, asked.perform, self._log)
         keepers: list[asyncio.Task[None]] = []
