@@ -329,6 +329,20 @@ async def test_each_answer_has_its_own_limit_of_time(
     assert scene.session.swallows is (what == "MAIL")
 
 
+async def test_octets_that_are_no_answer_gain_no_time(begin: Begin) -> None:
+    scene = await begin(timeouts=structs.replace(CALM, sender=0.3))
+    first, second = await scene.two()
+    scene.stage.says(TAKEN)
+    assert codes(await first) == [250]
+    for _ in range(100):
+        if second.done():
+            break
+        scene.stage.says(b"250-still thinking\r\n")
+        await asyncio.sleep(0.02)
+    assert second.done()
+    assert second.result().lost == "no answer to MAIL within 0 s"
+
+
 async def test_by_lmtp_each_recipient_is_answered_and_the_next_follows(begin: Begin) -> None:
     scene = await begin(lmtp=True)
     first, second = await scene.two()

@@ -19,6 +19,11 @@ class AnswerClock:
         self._deadline = 0.0  # 0: nothing is waited for
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something is waited for."""
+        return self._deadline > 0
+
     def wait(self, seconds: float) -> None:
         """Wait so long from now on, instead of what was waited for."""
         self._deadline = self._loop.time() + seconds

@@ -104,6 +104,7 @@ class HopSession:
         self._clock = AnswerClock(timeouts.shortest, self._waited_too_long)
         self._promptness = Promptness(self._loop.time)
         self._writing: asyncio.Handle | None = None
+        self._answers = 0
         self._unsent_octets = 0
         self._lost = ""
         self._news: asyncio.Future[None] | None = None
@@ -244,7 +245,9 @@ class HopSession:
         except PeerError as error:
             self._break_off(str(error))
         if not self.over:
-            self._wait()
+            if self._answers != self.connection.answers or not self._clock.is_waiting:
+                self._answers = self.connection.answers  # octets that are no answer gain no time
+                self._wait()
             self._write_soon()
 
     def _hear(self, event: ClientEvent) -> None:

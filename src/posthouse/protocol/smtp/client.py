@@ -42,10 +42,12 @@ class ClientConnection:
 
     Attributes:
         closed: Nothing more will be said.
+        answers: Replies that came so far.
     """
 
     def __init__(self, *, lmtp: bool = False) -> None:
         self.closed = False
+        self.answers = 0
         self._lmtp = lmtp
         self._reader = ReplyReader()
         self._exchange = Exchange()
@@ -205,6 +207,7 @@ class ClientConnection:
 
     def _take(self, reply: Reply) -> None:
         """Match a reply with what was asked first."""
+        self.answers += 1
         waiting = self._exchange.asked
         asked, transaction, index = waiting.popleft() if waiting else (None, None, 0)
         if reply.code == 421 and asked is not Asked.GREETING:
