@@ -237,6 +237,17 @@ async def test_only_the_one_whose_content_was_out_is_ambiguous(
     assert scene.session.over
 
 
+async def test_a_content_that_was_not_written_yet_is_not_in_doubt(begin: Begin) -> None:
+    scene = await begin()
+    await scene.first()
+    sent = scene.send(1)
+    await scene.stage.hears(commands(1))
+    scene.session.octets_received(COMMANDS)
+    scene.session.link_ended("")
+    one = await sent
+    assert (codes(one), one.ambiguous, one.heard) == ([None], False, True)
+
+
 @pytest.mark.parametrize("farewell", [b"", b"421 4.7.0 enough\r\n"])
 async def test_a_host_that_leaves_between_two_messages_costs_the_first_nothing(
     farewell: bytes, begin: Begin

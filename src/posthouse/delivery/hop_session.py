@@ -104,6 +104,7 @@ class HopSession:
         self._clock = AnswerClock(timeouts.shortest, self._waited_too_long)
         self._promptness = Promptness(self._loop.time)
         self._writing: asyncio.Handle | None = None
+        self._leaving: list[Progress] = []  # their content is in the next write
         self._answers = 0
         self._unsent_octets = 0
         self._lost = ""
@@ -264,7 +265,7 @@ class HopSession:
                 wanted.set_result(True)
             case ContentOut(number=number):
                 self._promptness.content_sent()
-                self._under_way[number].content_is_out()
+                self._leaving.append(self._under_way[number])
             case _:
                 raise AssertionError(f"{event} comes before there is mail")
 
@@ -310,6 +311,9 @@ class HopSession:
         if self.over or not self.connection.has_more_to_send:
             return
         self.link.write(self.connection.bytes_to_send())
+        for progress in self._leaving:
+            progress.content_is_out()
+        self._leaving.clear()
         if self.link.is_writing:
             self._wait_for_writing()
 
