@@ -389,6 +389,17 @@ async def test_a_message_that_is_broken_off_ends_the_session(begin: Begin) -> No
     assert scene.session.over
 
 
+async def test_a_large_message_may_be_broken_off_at_the_moment_it_is_wanted(begin: Begin) -> None:
+    scene = await begin()
+    large = content(b"Subject: 1\r\n\r\n" + b"x\r\n" * 100_000)
+    sent = asyncio.create_task(scene.session.send(asked(1), large))
+    await scene.stage.hears(commands(1))
+    sent.cancel()
+    scene.session.octets_received(COMMANDS)
+    await asyncio.gather(sent, return_exceptions=True)
+    assert scene.session.over
+
+
 async def test_an_idle_session_notices_that_the_host_left(begin: Begin) -> None:
     scene = await begin()
     await scene.first()

@@ -260,9 +260,7 @@ class HopSession:
                 lost = self._lost if reply is None else ""
                 self._break_off(lost or farewell(reply), busy=reply is not None)
             case ContentWanted(number=number):
-                wanted = self._under_way[number].content_wanted
-                assert wanted is not None, "whole contents are not asked for"
-                wanted.set_result(True)
+                self._under_way[number].want_content()
             case ContentOut(number=number):
                 self._promptness.content_sent()
                 self._leaving.append(self._under_way[number])
@@ -282,17 +280,17 @@ class HopSession:
             self._clock.wait(self.timeouts.for_answer(asked))
 
     def _waited_too_long(self) -> None:
-        if not self.link.is_writing:
-            asked = self.connection.waits_for
-            assert asked is not None, "nothing else is waited for"
+        asked = self.connection.waits_for
+        if self.link.is_writing:
+            if self.link.unsent_octets > self._unsent_octets - BLOCK_OCTETS:
+                self._break_off("the connection was lost: the host takes nothing any more")
+            else:
+                self._wait_for_writing()
+        elif asked is not None:
             seconds = self.timeouts.for_answer(asked)
             followers = any(one.follows for one in self._under_way.values())
             self.swallows = asked is Asked.SENDER and followers
             self._break_off(f"no answer to {asked.value} within {seconds:.0f} s")
-        elif self.link.unsent_octets > self._unsent_octets - BLOCK_OCTETS:
-            self._break_off("the connection was lost: the host takes nothing any more")
-        else:
-            self._wait_for_writing()
 
     def _wait_for_writing(self) -> None:
         """Each block may take its time."""
@@ -314,7 +312,7 @@ class HopSession:
         for progress in self._leaving:
             progress.content_is_out()
         self._leaving.clear()
-        if self.link.is_writing:
+        if self.link.is_writing and not self.over:
             self._wait_for_writing()
 
     # ---------------------------------------------------------------- ending

@@ -55,6 +55,12 @@ class Progress:
         self.follows = follows
         self._cut_short = ""
 
+    def want_content(self) -> None:
+        """The host is ready for it."""
+        assert self.content_wanted is not None, "whole contents are not asked for"
+        if not self.content_wanted.done():  # else who sends it was broken off
+            self.content_wanted.set_result(True)
+
     def content_is_out(self) -> None:
         """All of it is written, unless it was cut short."""
         self.is_out = not self._cut_short
