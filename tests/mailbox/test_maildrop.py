@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from posthouse.mailbox import maildir
 from posthouse.mailbox.maildir import Entry, MaildirError
 from posthouse.mailbox.maildrop import (
+    AHEAD_OCTETS_MAX,
     UID_OCTETS_MAX,
     MaildropInUseError,
     open_maildrop,
@@ -122,4 +123,36 @@ def test_a_message_that_cannot_be_removed_is_counted(tmp_path: Path) -> None:
     (tmp_path / "new" / name).mkdir()
     drop.mark(1)
     assert drop.remove_marked() == 1
+    drop.close()
+
+
+def test_messages_behind_are_read_ahead_and_given_once(tmp_path: Path) -> None:
+    deliver(tmp_path, "a", "b", "c", "d")
+    drop = open_maildrop(tmp_path)
+    drop.mark(3)
+    drop.read_ahead(1)
+    assert drop.ready(2) == b"".join(drop.read(2))
+    assert drop.ready(2) is None
+    assert drop.ready(3) is None
+    assert drop.ready(4) == b"".join(drop.read(4))
+    drop.close()
+
+
+def test_no_more_is_read_ahead_than_there_is_room_for(tmp_path: Path) -> None:
+    deliver(tmp_path, "a", "b" * (AHEAD_OCTETS_MAX - 10), "c" * 20, "d")
+    drop = open_maildrop(tmp_path)
+    drop.read_ahead(1)
+    assert drop.ready(2) is not None
+    assert drop.ready(3) is None
+    assert drop.ready(4) is None
+    drop.close()
+
+
+def test_a_message_that_is_gone_is_not_read_ahead(tmp_path: Path) -> None:
+    deliver(tmp_path, "a", "b")
+    drop = open_maildrop(tmp_path)
+    for path in [*(tmp_path / "new").iterdir(), *(tmp_path / "cur").iterdir()]:
+        path.unlink()
+    drop.read_ahead(1)
+    assert drop.ready(2) is None
     drop.close()

@@ -37,7 +37,7 @@ def said(maildrop: Maildrop, event: Event) -> tuple[bool, str, bytes]:
     """Whether it is positive, the status text, and the content."""
     it = answer(maildrop, event)
     if isinstance(it, LongAnswer):
-        gathered = gather(it.blocks)
+        gathered = gather(it)
         assert not isinstance(gathered, maildir.MaildirError)
         assert gathered.is_last
         return it.opening.is_positive, it.opening.text, gathered.octets

@@ -14,6 +14,7 @@ from posthouse.mailbox.maildir import Entry, MaildirError
 
 LOCK_NAME: Final = "posthouse-pop3.lock"
 UID_OCTETS_MAX: Final = 70  # RFC 1939 section 7
+AHEAD_OCTETS_MAX: Final = 64 * 1024  # of messages that were read before they are asked for
 _UID: Final = re.compile(r"[\x21-\x7e]{1,70}")
 
 
@@ -25,8 +26,8 @@ class Maildrop:
     """Messages numbered from 1 at the moment of opening, with marks for deletion.
 
     Numbers, sizes and unique ids stay as they were, whatever other programs do to the mailbox.
-    Nothing is removed before `remove_marked`. `open_maildrop`, `read` and `remove_marked` block
-    and belong into a thread; the rest is memory only.
+    Nothing is removed before `remove_marked`. `open_maildrop`, `read`, `read_ahead` and
+    `remove_marked` block and belong into a thread; the rest is memory only.
     """
 
     def __init__(self, directory: Path, entries: Sequence[Entry], lock: int) -> None:
@@ -36,6 +37,7 @@ class Maildrop:
         self._lock = lock
         self._marked: set[int] = set()
         self._octets = sum(entry.octets for entry in entries)
+        self._ready: dict[int, bytes] = {}
 
     @property
     def highest(self) -> int:
@@ -87,6 +89,24 @@ class Maildrop:
         """
         return maildir.read(self._directory, self._entries[number - 1])
 
+    def ready(self, number: int) -> bytes | None:
+        """Return the message, with CRLF, if it was read ahead; not twice."""
+        return self._ready.pop(number, None)
+
+    def read_ahead(self, number: int) -> None:
+        """Read short messages behind this one: most programs fetch all of them in turn. Blocks."""
+        self._ready.clear()
+        room = AHEAD_OCTETS_MAX
+        for behind in range(number + 1, self.highest + 1):
+            room -= self.size(behind)
+            if room < 0:
+                break
+            if not self.is_marked(behind):
+                try:
+                    self._ready[behind] = b"".join(self.read(behind))
+                except MaildirError:  # told when it is asked for
+                    break
+
     def remove_marked(self) -> int:
         """Remove the marked messages and return how many could not be removed. Blocks."""
         marked = [self._entries[number - 1] for number in sorted(self._marked)]
@@ -94,6 +114,7 @@ class Maildrop:
 
     def close(self) -> None:
         """Let the next session in. May be repeated."""
+        self._ready.clear()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1

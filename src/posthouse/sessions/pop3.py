@@ -289,18 +289,20 @@ class Pop3Session(StreamProtocol):
         """Send blocks of the long answer as long as the client takes them."""
         while (answer := self._long_answer) and self._work is None and self.can_write:
             if answer.reads_files:
-                self._run(partial(gather, answer.blocks), self._gathered)
+                self._run(partial(gather, answer), self._gathered)
             else:
-                block = next(answer.blocks, None)
-                self._send(answer, block or b"", is_last=block is None)
+                self._take(gather(answer))
 
     def _gathered(self, gathered: Gathered | MaildirError) -> None:
+        self._take(gathered)
+        self._pump()
+
+    def _take(self, gathered: Gathered | MaildirError) -> None:
         answer = self._long_answer
         if answer is None or self.is_ending:
             return
         if not isinstance(gathered, MaildirError):
             self._send(answer, gathered.octets, is_last=gathered.is_last)
-            self._pump()
             return
         if answer.has_begun:  # too late for -ERR, and half a message must not look whole
             self._note_trouble(gathered)
@@ -321,7 +323,7 @@ class Pop3Session(StreamProtocol):
         if is_last:
             self._core.end_content()
             self._long_answer = None
-            self._retrieved += answer.reads_files
+            self._retrieved += answer.is_message
         self.write(self._core.bytes_to_send())
 
     # ---------------------------------------------------------------- the end

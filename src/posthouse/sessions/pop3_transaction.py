@@ -1,6 +1,7 @@
 """What a POP3 session answers once it is signed in (RFC 1939 section 5)."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -30,12 +31,16 @@ class LongAnswer(Struct):
         opening: Status line before the content.
         blocks: The content, to be dot-stuffed.
         reads_files: Asking for a block blocks: it belongs into a thread.
+        is_message: It is counted as fetched.
+        ahead: What else is read on the occasion. Blocks.
         has_begun: The opening was sent, so it is too late for ``-ERR``.
     """
 
     opening: Reply
     blocks: Iterator[bytes]
     reads_files: bool = False
+    is_message: bool = False
+    ahead: Callable[[], None] | None = None
     has_begun: bool = False
 
     def close(self) -> None:
@@ -92,11 +97,15 @@ def _one_or_all(
 
 
 def _message(maildrop: Maildrop, number: int, lines: int | None) -> LongAnswer:
+    if lines is not None:
+        blocks = content.top(maildrop.read(number), lines)
+        return LongAnswer(replies.ok(), blocks, reads_files=True, is_message=True)
+    opening = replies.content_follows(maildrop.size(number))
+    if (octets := maildrop.ready(number)) is not None:
+        return LongAnswer(opening, iter((octets,)), is_message=True)
+    ahead = partial(maildrop.read_ahead, number)
     blocks = maildrop.read(number)
-    if lines is None:
-        opening = replies.content_follows(maildrop.size(number))
-        return LongAnswer(opening, blocks, reads_files=True)
-    return LongAnswer(replies.ok(), content.top(blocks, lines), reads_files=True)
+    return LongAnswer(opening, blocks, reads_files=True, is_message=True, ahead=ahead)
 
 
 def _deleted(maildrop: Maildrop, number: int) -> Reply:
@@ -111,18 +120,20 @@ class Gathered(Struct, frozen=True):
     is_last: bool
 
 
-def gather(blocks: Iterator[bytes]) -> Gathered | MaildirError:
-    """Read blocks until they are enough for one write, or the message ends. Blocks."""
+def gather(answer: LongAnswer) -> Gathered | MaildirError:
+    """Take blocks until they are enough for one write, or the answer ends. Blocks, if it reads."""
     gathered: list[bytes] = []
     size = 0
     try:
-        for block in blocks:
+        for block in answer.blocks:
             gathered.append(block)
             size += len(block)
             if size >= READ_OCTETS:
                 return Gathered(b"".join(gathered), is_last=False)
     except MaildirError as error:
         return error
+    if answer.ahead is not None and not answer.has_begun:  # a short one
+        answer.ahead()
     return Gathered(b"".join(gathered), is_last=True)
 
 
