@@ -99,6 +99,7 @@ class World:
         self.passwords = Passwords()
         self.events: list[LogEvent] = []
         self.sign_ins: list[str] = []
+        self.now = NOON
         self.port = 0
         self.service: Pop3Service
         self.loop_problems: list[str] = []
@@ -150,7 +151,7 @@ async def pop3_world(
             verifier=verifier or world.passwords,
             open_maildrop=world.open_maildrop,
             note_sign_in=lambda account, _address, _at: world.sign_ins.append(account),
-            now=lambda: NOON,
+            now=lambda: world.now,
             log=world.events.append,
             executor=executor,
             tls=server_context(),

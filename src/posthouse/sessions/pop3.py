@@ -3,8 +3,9 @@
 import asyncio
 import itertools
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from posthouse.mailbox.maildir import MaildirError, MessageGoneError
 from posthouse.mailbox.maildrop import Maildrop
@@ -35,6 +36,7 @@ from posthouse.telemetry import events as log_events
 from posthouse.wire.stream import ENOUGH_OCTETS, StreamProtocol
 from posthouse.wire.tls import TlsError
 
+NOTED_AGAIN: Final = timedelta(seconds=1)  # commands of a session in between change nothing
 T = TypeVar("T")
 _numbers = itertools.count(1)
 
@@ -67,6 +69,7 @@ class Pop3Session(StreamProtocol):
         self._long_answer: LongAnswer | None = None
         self._work: object | None = None  # what the running command waits for
         self._retrieved = 0
+        self._noted: datetime | None = None
         self._is_full = self._stopping = self._peer_is_done = self._has_ended = False
         self._why = "lost"
 
@@ -185,8 +188,7 @@ class Pop3Session(StreamProtocol):
 
     def _handle(self, event: Event) -> None:
         if self._account:
-            service = self._service
-            service.note_sign_in(self._account, self.client, service.now())
+            self._note_presence()
         match event:
             case ConnectionAbused(reply=reply):
                 self._why = "abused"
@@ -208,6 +210,13 @@ class Pop3Session(StreamProtocol):
                 self._answer(pop3_transaction.answer(self._maildrop, event))
             case _:
                 self._handle_sign_in(event)
+
+    def _note_presence(self) -> None:
+        """Whoever fetches mail is there: the POP window counts from its last command."""
+        now = self._service.now()
+        if self._noted is None or abs(now - self._noted) >= NOTED_AGAIN:
+            self._noted = now
+            self._service.note_sign_in(self._account, self.client, now)
 
     def _speak(self, wanted: str | None) -> None:
         """List our languages, or change to one of them (RFC 6856 section 3)."""
