@@ -40,7 +40,7 @@ class Protection:
         )
         self.security = Security(ground.resolver, self._policies)
         self.results = TlsResults(worker.own(directory / "tls_results.json"), now=ground.now)
-        self._watcher = self._watcher_of(worker)
+        self._watcher = watcher_of(worker, self.results)
         self._reporter = TlsReporter(
             self.results,
             ground.resolver,
@@ -54,23 +54,6 @@ class Protection:
         self._reports = worker.is_first
         self._reporting: asyncio.Task[None] | None = None
         self.use(configuration)
-
-    def _watcher_of(self, worker: Worker) -> Watcher:
-        """Return who counts sessions with others: the first worker, for all of them."""
-        board = worker.board
-        if board is None:
-            return self.results
-        if not worker.is_first:
-            return ElsewhereCounted(board, self.results)
-
-        def hear(_: int, it: TlsSeen) -> None:
-            if not board.replaying:  # else it was counted before this process began
-                address = ip_address(it.address) if it.address else None
-                host = Host(it.host, address, it.port)
-                self.results.note(it.domain, host, it.assurance, it.trouble, it.words, it.sending)
-
-        board.hear(TlsSeen, hear)
-        return self.results
 
     def transport(self, hosts: HostFinder, manners: Manners) -> Transport:
         """Return what delivers to other servers as they demand it."""
@@ -111,6 +94,24 @@ class TlsSeen(Notice, frozen=True):
     trouble: Trouble | None
     words: str
     sending: str = ""
+
+
+def watcher_of(worker: Worker, results: TlsResults) -> Watcher:
+    """Return who counts sessions with others: the first worker, for all of them."""
+    board = worker.board
+    if board is None:
+        return results
+    if not worker.is_first:
+        return ElsewhereCounted(board, results)
+
+    def hear(_: int, it: TlsSeen) -> None:
+        if not board.replaying:  # else it was counted before this process began
+            address = ip_address(it.address) if it.address else None
+            host = Host(it.host, address, it.port)
+            results.note(it.domain, host, it.assurance, it.trouble, it.words)
+
+    board.hear(TlsSeen, hear)
+    return results
 
 
 class ElsewhereCounted:
