@@ -86,8 +86,11 @@ class PostOffice:
 
     def rewrite_for(self, destination: str) -> Rewrite | None:
         """Return how reverse-paths change on the way to a domain; None if they do not."""
-        domain, returns = self.configuration.domains.get(destination), self.returns
-        if domain is None or not domain.rewrite_senders or returns is None:
+        domain = self.configuration.domains.get(destination)
+        if domain is None or not domain.rewrite_senders:
+            return None
+        returns = self.returns
+        if returns is None:
             return None
         return rewriting(returns, self.configuration.domains.__contains__)
 

@@ -78,6 +78,7 @@ class FreshMessages:
         self.octets = 0
         self._all: dict[str, Fresh] = {}  # the oldest first
         self._due: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()  # ids by destination
+        self._latest: datetime | None = None  # when one of them was accepted
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -88,6 +89,9 @@ class FreshMessages:
         with self._lock:
             for it in messages:
                 self._all[it.kept.id] = it
+                accepted = it.kept.envelope.accepted
+                if self._latest is None or accepted > self._latest:
+                    self._latest = accepted
                 self.octets += it.size
                 for destination in it.places:
                     self._due.setdefault(destination, OrderedDict())[it.kept.id] = None
@@ -124,6 +128,8 @@ class FreshMessages:
 
     def next_due(self, after: datetime) -> datetime | None:
         """Return the earliest time behind `after` at which something becomes due."""
+        if self._latest is None or self._latest <= after:
+            return None  # as ever, unless the clock was set back
         with self._lock:
             dues = [it.kept.envelope.accepted for it in self._all.values()]
         return min((due for due in dues if due > after), default=None)
