@@ -90,11 +90,6 @@ class Journal:
         """Whether the shelf has everything."""
         return not (len(self.fresh) or self.moving or self.past)
 
-    @property
-    def trouble(self) -> StorageError | None:
-        """Why nothing can be promised any more."""
-        return self.lanes.trouble if self.lanes is not None else None
-
     def append(self, record: Record) -> None:
         """Queue a new message."""
         assert self.lanes is not None, "opened"

@@ -93,7 +93,8 @@ class JournaledSpool(Spool):
     @property
     def trouble(self) -> StorageError | None:
         """Why no mail can be taken any more (until a restart); None while all is well."""
-        return super().trouble or self._journal.trouble
+        lanes = self._journal.lanes
+        return self._writer.trouble or (lanes.trouble if lanes is not None else None)
 
     # ------------------------------------------------------------ mail comes in
 

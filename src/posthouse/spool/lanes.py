@@ -79,7 +79,10 @@ class Lanes:
     @property
     def trouble(self) -> StorageError | None:
         """Why nothing can be promised any more."""
-        return next((lane.trouble for lane in self._lanes if lane.trouble is not None), None)
+        for lane in self._lanes:
+            if lane.trouble is not None:
+                return lane.trouble
+        return None
 
     def append(self, record: Record) -> None:
         """Queue a new message where it is safe soonest."""
