@@ -113,12 +113,14 @@ def test_memory_is_bounded() -> None:
     assert it.many(12, "10.200.0.1") == ""
 
 
-def test_what_one_worker_notices_holds_at_the_others() -> None:
+def test_what_other_workers_see_counts_and_only_one_raises_the_alarm() -> None:
     handle = open_board()
     one, two = (Watched(board=Board(handle, "this run", origin)) for origin in (1, 2))
-    assert two.mail("mx.first.example") == ""
-    assert one.many(10)
-    assert two.mail("mx.second.example")
-    assert [lost.address for lost in two.watch.lost(NOON)] == [GATEWAY]
-    assert two.events == [], "told once"
+    for number in range(9):
+        it = (one, two)[number % 2]
+        assert it.mail(f"mx.company{number}.example") == ""
+    assert two.mail("mx.tenth.example")
+    assert one.mail("mx.tenth.example")
+    assert [lost.address for lost in one.watch.lost(NOON)] == [GATEWAY]
+    assert (len(one.events), len(two.events)) == (0, 1)
     os.close(handle)

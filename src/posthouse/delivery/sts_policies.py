@@ -70,12 +70,28 @@ NOTHING: Final = Finding()
 
 
 class StsPolicies:
-    """Finds the policy of a domain. Belongs to one event loop."""
+    """Finds the policy of a domain. Belongs to one event loop.
+
+    Attributes:
+        tell: Told of each policy that was fetched, with its domain.
+    """
 
     def __init__(
-        self, resolver: Texts, web: Web, path: Path, *, now: Callable[[], datetime]
+        self,
+        resolver: Texts,
+        web: Web,
+        path: Path,
+        *,
+        now: Callable[[], datetime],
+        saves: bool = True,
     ) -> None:
-        """Read what was kept at `path`; a file that cannot be read is begun anew."""
+        """Read what was kept at `path`; a file that cannot be read is begun anew.
+
+        Where it is another process that `saves`, this one `tell`s what that has to `learn`.
+        """
+        self.tell: Callable[[str, Kept], None] = lambda *_: None
+        self._saves = saves
+        self._writes: set[asyncio.Task[None]] = set()
         self._resolver = resolver
         self._web = web
         self._path = path
@@ -104,16 +120,25 @@ class StsPolicies:
             self._begin(domain, current)  # beside the delivery
         return Finding(kept.policy)
 
+    def learn(self, domain: str, kept: Kept) -> None:
+        """Keep a policy that somebody else fetched."""
+        known = self._kept.get(domain)
+        if known is None or known.fetched < kept.fetched:
+            self._keep(domain, kept)
+            task = asyncio.create_task(self._write())
+            self._writes.add(task)
+            task.add_done_callback(self._writes.discard)
+
     async def settle(self) -> None:
         """Return when nothing is being fetched."""
-        await asyncio.gather(*self._flights.values(), return_exceptions=True)
+        await asyncio.gather(*self._flights.values(), *self._writes, return_exceptions=True)
 
     async def close(self) -> None:
         """Give up what is being fetched."""
         flights = list(self._flights.values())
         for task in flights:
             task.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        await asyncio.gather(*flights, *self._writes, return_exceptions=True)
 
     async def _fetch(self, domain: str, current: str) -> Finding:
         flight = self._begin(domain, current)
@@ -140,12 +165,17 @@ class StsPolicies:
         except PolicyError as error:
             return self._note_failure(domain, Finding(None, Trouble.STS_POLICY, str(error)))
         self._failed.pop(domain, None)
-        self._kept[domain] = Kept(current, policy, self._now())
+        kept = Kept(current, policy, self._now())
+        self._keep(domain, kept)
+        self.tell(domain, kept)
+        await self._write()
+        return Finding(policy)
+
+    def _keep(self, domain: str, kept: Kept) -> None:
+        self._kept[domain] = kept
         self._kept.move_to_end(domain)
         while len(self._kept) > KEPT_MAX:
             self._kept.popitem(last=False)
-        await self._write()
-        return Finding(policy)
 
     def _note_failure(self, domain: str, finding: Finding) -> Finding:
         self._failed[domain] = (self._now(), finding)
@@ -156,6 +186,8 @@ class StsPolicies:
 
     async def _write(self) -> None:
         """Keep all on disk; if that fails it is fetched again after a restart."""
+        if not self._saves:
+            return
         async with self._writing:
             octets = msgspec.json.encode(dict(self._kept))
             try:

@@ -8,7 +8,7 @@ from posthouse.config.schema import Configuration
 from posthouse.delivery.next_hosts import Host, HostFinder
 from posthouse.delivery.opening import Manners, TlsContexts, Watcher
 from posthouse.delivery.security import Security
-from posthouse.delivery.sts_policies import StsPolicies
+from posthouse.delivery.sts_policies import Kept, StsPolicies
 from posthouse.delivery.tls_report import Submitter
 from posthouse.delivery.tls_reporter import TlsReporter
 from posthouse.delivery.tls_results import TlsResults
@@ -36,8 +36,13 @@ class Protection:
         directory, worker = ground.stores.directory, ground.worker
         web = Https(connector(ground.resolver), tls.verified)
         self._policies = StsPolicies(
-            ground.resolver, web, worker.own(directory / "mta_sts.json"), now=ground.now
+            ground.resolver,
+            web,
+            directory / "mta_sts.json",
+            now=ground.now,
+            saves=worker.is_first,
         )
+        share_policies(worker, self._policies)
         self.security = Security(ground.resolver, self._policies)
         self.results = TlsResults(worker.own(directory / "tls_results.json"), now=ground.now)
         self._watcher = watcher_of(worker, self.results)
@@ -94,6 +99,21 @@ class TlsSeen(Notice, frozen=True):
     trouble: Trouble | None
     words: str
     sending: str = ""
+
+
+class PolicyKept(Notice, frozen=True):
+    """Another worker fetched an MTA-STS policy."""
+
+    domain: str
+    kept: Kept
+
+
+def share_policies(worker: Worker, policies: StsPolicies) -> None:
+    """Let all workers hold domains to a policy that one of them has seen."""
+    board = worker.board
+    if board is not None:
+        policies.tell = lambda domain, kept: board.post(PolicyKept(domain, kept))
+        board.hear(PolicyKept, lambda _, it: policies.learn(it.domain, it.kept))
 
 
 def watcher_of(worker: Worker, results: TlsResults) -> Watcher:

@@ -48,13 +48,20 @@ class LostAddress(Struct, frozen=True):
     stops_relaying: bool
 
 
-class Noticed(Notice, frozen=True):
-    """Another worker noticed that an address is lost: see `LostAddress`."""
+class MailBegan(Notice, frozen=True):
+    """Another worker began a mail transaction.
+
+    Attributes:
+        address: Of the client.
+        account: Whose; "" for nobody's.
+        owner: Whose the EHLO name is; "" where it tells nothing.
+        at: When.
+    """
 
     address: str
+    account: str
+    owner: str
     at: datetime
-    evidence: str
-    stops_relaying: bool
 
 
 class _Seen(Struct):
@@ -96,29 +103,45 @@ class LostAddresses:
         log: Callable[[LogEvent], None],
         board: Board | None = None,
     ) -> None:
-        """Begin; what one worker notices holds at the others (`board`) too."""
+        """Begin; what other workers (`board`) see counts as well, and they tell of it."""
         self.rule = rule
         self._log = log
         self._board = board
         if board is not None:
-            board.hear(Noticed, lambda _, it: self._hear(it))
+            board.hear(MailBegan, self._hear)
         self._now, self._before = _Half(), _Half()
         self._lost: dict[Address, LostAddress] = {}
 
     def mail_begins(self, client: Client, account: str, at: datetime) -> str:
         """Take note of a transaction; return why its address is lost, "" if it is not."""
         address = client.address
+        owner = owner_of_name(client.hello, address)
+        if self._board is not None:
+            self._board.pull()
+            self._board.post(MailBegan(str(address), account, owner, at))
+        if self._is_news(address, account, owner, at) and self._look(address, at):
+            lost = self._lost[address]
+            self._log(AddressLost(str(address), lost.evidence, lost.stops_relaying, ADVICE))
+        return self.evidence(address, at)
+
+    def _hear(self, _: int, it: MailBegan) -> None:
+        """Count what another worker saw; it is the one who raises the alarm."""
+        address = ip_address(it.address)
+        if self._is_news(address, it.account, it.owner, it.at):
+            self._look(address, it.at)
+
+    def _is_news(self, address: Address, account: str, owner: str, at: datetime) -> bool:
+        """Count a transaction; whether it brought a name that its address did not have."""
         half = self._half(at)
         seen = half.of(address)
         half.transactions += 1
         seen.transactions += 1
         if account:
             _add(seen.accounts, account)
-        owner = owner_of_name(client.hello, address)
-        if owner and owner not in seen.names and len(seen.names) < KEPT_MAX:
-            seen.names.add(owner)
-            self._look(address, at)
-        return self.evidence(address, at)
+        if not owner or owner in seen.names or len(seen.names) >= KEPT_MAX:
+            return False
+        seen.names.add(owner)
+        return True
 
     def take_note(self, request: Request) -> None:
         """Take note of whom a recipient was asked for, and on whose behalf."""
@@ -130,8 +153,6 @@ class LostAddresses:
 
     def evidence(self, address: Address, at: datetime) -> str:
         """Return why the doors that look at addresses stay closed for this one; "" if not."""
-        if self._board is not None:
-            self._board.pull()
         if not self._lost or not self.rule.stops_relaying:
             return ""
         lost = self._lost.get(address)
@@ -159,25 +180,18 @@ class LostAddresses:
             self._now = _Half(at)
         return self._now
 
-    def _look(self, address: Address, at: datetime) -> None:
+    def _look(self, address: Address, at: datetime) -> bool:
+        """Judge what came from an address; whether it is lost from now on."""
         evidence = evidence_of_loss(self._traffic(address), self.rule)
         if not evidence:
-            return
+            return False
         known = self._lost.get(address)
         stops = self.rule.stops_relaying
-        if self._board is not None:
-            self._board.post(Noticed(str(address), at, evidence, stops))
         if known is not None and self._counts(known, address, at):
             self._lost[address] = replace(known, last=at, evidence=evidence, stops_relaying=stops)
-            return
+            return False
         self._lost[address] = LostAddress(str(address), at, at, evidence, stops)
-        self._log(AddressLost(str(address), evidence, stops, ADVICE))
-
-    def _hear(self, it: Noticed) -> None:
-        address = ip_address(it.address)
-        known = self._lost.get(address)
-        since = known.since if known is not None else it.at
-        self._lost[address] = LostAddress(it.address, since, it.at, it.evidence, it.stops_relaying)
+        return True
 
     def _traffic(self, address: Address) -> Traffic:
         now = self._now.of(address)

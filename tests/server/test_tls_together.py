@@ -1,4 +1,4 @@
-"""How TLS with other servers went is counted in one place, whichever worker had the session."""
+"""What workers learn of TLS with other servers: counted in one place, held to by all."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -8,11 +8,13 @@ from pathlib import Path
 from posthouse.accounts.notices import Board, open_board
 from posthouse.delivery.mta_sts import Mode, Policy
 from posthouse.delivery.next_hosts import Host
+from posthouse.delivery.sts_policies import Kept, StsPolicies
 from posthouse.delivery.tls_results import TlsResults
 from posthouse.delivery.tls_terms import OURS, Assurance, Basis, Trouble
-from posthouse.dns.answers import TlsaRecord
+from posthouse.dns.answers import NoSuchName, TextResult, TlsaRecord
 from posthouse.server.crew import Worker
-from posthouse.server.protection import watcher_of
+from posthouse.server.protection import share_policies, watcher_of
+from posthouse.wire.https import Page
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 HOST = Host("mx.adatum.com", ip_address("192.0.2.25"), 25)
@@ -46,3 +48,35 @@ def test_the_first_worker_counts_what_others_saw_as_if_it_had(tmp_path: Path) ->
 def test_a_worker_that_is_alone_counts_for_itself(tmp_path: Path) -> None:
     results = TlsResults(tmp_path / "a.json", now=lambda: NOON)
     assert watcher_of(Worker(), results) is results
+
+
+class Nothing:
+    """Neither DNS nor the web answers."""
+
+    async def txt(self, name: str) -> TextResult:
+        return NoSuchName(name)
+
+    async def get(self, host: str, _: str) -> Page:
+        raise AssertionError(f"{host} was asked")
+
+
+async def test_a_policy_that_one_worker_fetched_binds_all_and_outlives_a_restart(
+    tmp_path: Path,
+) -> None:
+    def policies(*, saves: bool) -> StsPolicies:
+        path = tmp_path / "mta_sts.json"
+        return StsPolicies(Nothing(), Nothing(), path, now=lambda: NOON, saves=saves)
+
+    handle = open_board()
+    boards = [Board(handle, "this run", origin) for origin in (1, 2)]
+    first, second = policies(saves=True), policies(saves=False)
+    share_policies(Worker(1, 2, boards[0]), first)
+    share_policies(Worker(2, 2, boards[1]), second)
+    policy = Policy(Mode.ENFORCE, ("*.adatum.com",), timedelta(days=1))
+    second.tell("adatum.com", Kept("20260504", policy, NOON))
+    assert (await first.find("adatum.com")).policy is None
+    boards[0].pull()
+    assert (await first.find("adatum.com")).policy == policy
+    await first.settle()
+    assert (await policies(saves=False).find("adatum.com")).policy == policy
+    os.close(handle)
