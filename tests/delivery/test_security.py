@@ -391,6 +391,18 @@ async def test_tls_required_no_does_not_loosen_a_route_of_ours(world: World, sen
     assert isinstance(result, Deferred)
 
 
+async def test_requiretls_fails_at_a_host_without_tls_and_waits_for_one_that_is_busy(
+    send: Sending, tmp_path: Path
+) -> None:
+    tls = shown(RIGHT, directory=tmp_path)
+    async with Sink() as without, Sink({"STARTTLS": "454 4.7.0 not now"}, tls=tls) as busy:
+        result = await send.to(without, requiretls=True)
+        assert isinstance(result, Failed)
+        assert result.status == "5.7.10"
+        assert isinstance(await send.to(busy, requiretls=True), Deferred)
+    assert without.mails == busy.mails == []
+
+
 async def test_requiretls_goes_only_where_it_is_promised(
     world: World, send: Sending, tmp_path: Path
 ) -> None:

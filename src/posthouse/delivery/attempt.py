@@ -91,8 +91,11 @@ class Attempt:
     def failed_at(self, host: Host, error: HostError) -> None:
         """No message could be given to this host."""
         where = str(host)
+        lacks_tls = error.trouble is Trouble.NO_STARTTLS and not error.busy
         if error.fault is Fault.LOOP:
             self._trouble = Failed(error.status, str(error), where)
+        elif self.requiretls and lacks_tls:  # another host may have it (RFC 8689 §4.2.1)
+            self._promises_no_tls = Failed("5.7.10", str(error), where)
         else:
             self._trouble = Deferred(
                 error.status,

@@ -25,8 +25,11 @@ CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 # To the ">" that closes the path: one inside a quoted local-part does not.
 _PATH: Final = re.compile(r'<(?:[^">]|"(?:[^"\\]|\\.)*")*>')
 _XTEXT: Final = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")  # RFC 3461 §4
-# An ORCPT may be in xtext, or, with SMTPUTF8, in UTF-8 (RFC 6533 §3).
-_ORIGINAL: Final = re.compile(r"[A-Za-z0-9-]+;[^\x00-\x20\x7f=]+")
+# An ORCPT is in xtext; of the type utf-8 it may be in UTF-8, or have \x{FC} in it (RFC 6533 §3).
+_ORIGINAL: Final = re.compile(
+    r"(?:[Uu][Tt][Ff]-8;(?:[^\x00-\x20\x7f+=]|\+[0-9A-F]{2})+"
+    r"|(?![Uu][Tt][Ff]-8;)[A-Za-z0-9-]+;(?:[!-*,-<>-~]|\+[0-9A-F]{2})+)"
+)
 _XTEXT_OCTET: Final = re.compile(r"\+([0-9A-F]{2})")
 _NOTIFY: Final[Mapping[str, Notify]] = {it.value: it for it in Notify}
 
