@@ -106,6 +106,14 @@ async def test_one_pass_is_enough_whatever_else_is_unknown() -> None:
     assert (told.result, told.because) == (Result.PASS, "SPF passed for example.com")
 
 
+async def test_the_author_domains_own_record_is_enough_where_nothing_above_it_answers() -> None:
+    asked: list[str] = []
+    for found, result in ((spf("example.com"), Result.PASS), (NO_SPF, Result.FAIL)):
+        told = await evaluate("example.com", found, (), look_up_in(ZONE, asked))
+        assert told.result is result
+    assert set(asked) == {"_dmarc.example.com"}
+
+
 def test_a_walk_has_eight_steps_at_most() -> None:
     assert list(walk_names("a.b.example.com")) == [
         "a.b.example.com",

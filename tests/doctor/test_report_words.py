@@ -28,8 +28,10 @@ SPAMHAUS = "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using
 REMOTE = "mx.example.org [192.0.2.9]"
 
 
-def text(status: str, words: str, language: str = "en", remote: str = REMOTE) -> str:
-    one = RecipientStatus(BOB, Action.FAILED, status, words, remote)
+def text(
+    status: str, words: str, language: str = "en", remote: str = REMOTE, to: Mailbox = BOB
+) -> str:
+    one = RecipientStatus(to, Action.FAILED, status, words, remote)
     about = DeliveryStatus("mx.example.com", (one,), "", NOON)
     return tell(about, Circumstances("hi", "7K2M9QXA"), language).text
 
@@ -84,6 +86,40 @@ def test_what_a_server_said_is_understood_as_by_the_doctor(
     assert words.split(maxsplit=1)[0] in found
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_only_what_a_server_said_is_told_as_its_words(language: str) -> None:
+    words = texts_by_language()[language].words
+    said, met = (words[key].format(remote=REMOTE) for key in ("server-said", "server-met"))
+    for reply in ("550 5.7.1 no", "550-5.7.1 two lines", "451"):
+        assert said in text("5.7.1", reply, language)
+    ours = text("5.4.2", "the host closed the connection", language)
+    assert met in ours
+    assert said not in ours
+
+
+def test_who_can_fix_it_is_a_sentence_also_in_the_doctors_words() -> None:
+    assert "  You can fix this yourself.\n" in text("5.6.0", "554 5.6.0 content refused: virus")
+
+
+def test_mail_to_a_number_in_brackets_is_not_told_as_a_missing_server() -> None:
+    words, to = "mail to addresses in brackets is not delivered here", Mailbox("bob", "[192.0.2.1]")
+    told = text("5.4.4", words, remote="", to=to)
+    assert "sends no mail to such addresses" in " ".join(told.split())
+    assert "could be found" not in told
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_delay_also_tells_who_can_fix_it(language: str) -> None:
+    recipient = RecipientStatus(
+        Mailbox("bob", "example.org"), Action.DELAYED, "4.4.1", "no connection"
+    )
+    told = tell(
+        DeliveryStatus("mx.example.com", (recipient,)), Circumstances("", "7K2M9QXA"), language
+    ).text
+    assert texts_by_language()[language].words["who"] in told
+    assert "example.org" in told
+
+
 def test_mail_given_up_also_tells_what_the_last_answer_meant() -> None:
     found = " ".join(text("5.4.7", "452 4.2.2 Mailbox full").split())
     assert "We tried for as long as we may" in found
@@ -95,6 +131,7 @@ def test_chinese_reports_are_chinese_and_their_lines_fit() -> None:
     for words in ("发生了什么", "谁能解决", "怎么办", "没有这个名字的邮箱", "example.org"):
         assert words in told
     assert "Diagnostic information for administrators" in told
+    assert "收到时间：2026年05月04日 12:00:00 (+0000)" in told
     for line in told.splitlines():
         width = sum(2 if ord(sign) > 0x2E80 else 1 for sign in line)
         assert width <= 78, line

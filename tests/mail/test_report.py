@@ -104,6 +104,14 @@ def test_the_machine_part_names_recipient_action_status_and_reply() -> None:
     assert about_bob["Diagnostic-Code"].startswith("smtp; 550 5.1.1")
 
 
+def test_what_we_say_of_a_broken_host_is_not_told_as_its_reply() -> None:
+    one = RecipientStatus(BOB, Action.FAILED, "5.4.7", "no reply within 300 s", "mx.example.org")
+    octets = composed(report(one), ORIGINAL)
+    _, about_bob = parts_of(octets)[1].iter_parts()
+    assert about_bob["Remote-MTA"] == "dns; mx.example.org"
+    assert about_bob["Diagnostic-Code"] == "x-posthouse; no reply within 300 s"
+
+
 def test_people_read_what_happened_who_can_fix_it_and_what_to_do_before_any_code() -> None:
     text = text_of(composed(report(), ORIGINAL))
     order = [

@@ -170,9 +170,7 @@ class _Trial:
         self._found: dict[str, PolicyRecord | None] = {}
 
     async def judge(self, spf: Spf, signatures: Sequence[Verified]) -> Dmarc:
-        records = await self._walk(self._author)
-        organization = organizational_domain(self._author, records)
-        record = self._applicable(records, organization)
+        record = await self._record(self._author) or await self._inherited()
         if record is None:
             because = f"{self._author} publishes no DMARC record"
             self._ask("there is a DMARC record", because, answer=False)
@@ -180,7 +178,7 @@ class _Trial:
         self._ask("there is a DMARC record", f"_dmarc.{record.domain}", answer=True)
         unknown = ""
         for one in _identifiers(spf, signatures, record):
-            if not await self._is_aligned(one, organization):
+            if not await self._is_aligned(one):
                 continue
             if one.result is Result.PASS:
                 because = f"{one.method} passed for {one.domain}"
@@ -211,16 +209,16 @@ class _Trial:
             self._found[domain] = read[0] if len(read) == 1 else None  # several count as none
         return self._found[domain]
 
-    def _applicable(
-        self, records: Sequence[PolicyRecord], organization: str
-    ) -> PolicyRecord | None:
-        """The author domain's own record, else its organization's, else its public suffix's."""
-        by_domain = {record.domain: record for record in records}
+    async def _inherited(self) -> PolicyRecord | None:
+        """The record of the author domain's organization, else its public suffix's."""
+        records = await self._walk(self._author)
+        organization = organizational_domain(self._author, records)
         suffixes = [record for record in records if record.public_suffix == "y"]
-        own = by_domain.get(self._author) or by_domain.get(organization)
-        return own or (suffixes[-1] if suffixes else None)
+        of_organization = {record.domain: record for record in records}.get(organization)
+        return of_organization or (suffixes[-1] if suffixes else None)
 
-    async def _is_aligned(self, one: _Identifier, organization: str) -> bool:
+    async def _is_aligned(self, one: _Identifier) -> bool:
+        """Ask no more of DNS than it takes: what is above both may not answer (§4.10.2)."""
         question = f"{one.method} speaks for the author"
         because = f"{one.domain} for {self._author}"
         if one.domain == self._author:
@@ -230,9 +228,11 @@ class _Trial:
         same_top = one.domain.rpartition(".")[2] == self._author.rpartition(".")[2]
         if not same_top:
             return self._ask(question, because, answer=False)
-        records = await self._walk(one.domain)
-        aligned = organizational_domain(one.domain, records) == organization
-        return self._ask(question, because, answer=aligned)
+        ours, theirs = [
+            organizational_domain(domain, await self._walk(domain))
+            for domain in (self._author, one.domain)
+        ]
+        return self._ask(question, because, answer=ours == theirs)
 
     async def _policy(self, record: PolicyRecord) -> Policy:
         """What is asked for (RFC 9989 §4.7, §5.3)."""

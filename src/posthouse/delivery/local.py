@@ -80,7 +80,7 @@ class LocalDelivery:
             words = "a mailbox cannot be written to at the moment"
             return Deferred("4.3.0", words, forwarded=new)
         if resolution.forwards:
-            return Expanded(new, f"sent on to {len(resolution.forwards)} other addresses")
+            return Expanded(new, _expanded(len(written), len(resolution.forwards)))
         return Delivered(IN_THE_MAILBOX)
 
     async def _keep(self, work: Work, account: str, content: Content) -> bool:
@@ -169,6 +169,12 @@ def delivery_fields(work: Work, to: str) -> bytes:
 def was_here(header: HeaderSection, mailbox: Mailbox) -> bool:
     """Whether a message was forwarded from this address before (RFC 9228 §4)."""
     return any(_loops_at(header, str(name)) for name in {mailbox, mailbox.folded})
+
+
+def _expanded(kept: int, forwarded: int) -> str:
+    """How many an alias stands for; who they are is nothing that its senders need to know."""
+    here = f"put into {kept} mailbox{'es' * (kept > 1)} here, and " if kept else ""
+    return f"{here}sent on to {forwarded} other address{'es' * (forwarded > 1)}"
 
 
 def _loops_at(header: HeaderSection, name: str) -> bool:

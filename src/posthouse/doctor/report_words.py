@@ -8,6 +8,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -18,12 +19,13 @@ from msgspec import Struct
 from posthouse.doctor.advice import Answer, advise
 from posthouse.doctor.causes import Cause
 from posthouse.doctor.diagnosis import CONFIDENT, Context, diagnose
-from posthouse.mail.delivery_status import Action, DeliveryStatus, RecipientStatus
+from posthouse.mail.delivery_status import Action, DeliveryStatus, RecipientStatus, is_reply
 from posthouse.mail.message import date_time
 from posthouse.mail.report import Words
 
 TOLD_RECIPIENTS_MAX: Final = 20
 _WIDTH: Final = 74
+_MOMENTS: Final = {"zh_Hans": "{:%Y年%m月%d日 %H:%M:%S (%z)}"}  # else as in header fields
 _TOKENS: Final = re.compile(
     "[\x21-\x7e]+|\\s+|.[\u3001\u3002\uff01\uff09\uff0c\uff1a\uff1b\uff1f]?"
 )
@@ -168,6 +170,11 @@ class _Teller:
     def _say(self, key: str, **fields: object) -> str:
         return self._texts.words[key].format(**fields)
 
+    def _moment(self, at: datetime) -> str:
+        """An instant as the reader writes it."""
+        written = _MOMENTS.get(self._language)
+        return written.format(at) if written else date_time(at)
+
     def _subject(self, status: DeliveryStatus, *, held: bool) -> str:
         first, all_ = status.recipients[0], len(status.recipients)
         word = self._say("held" if held else _SUBJECTS[first.action])
@@ -181,7 +188,7 @@ class _Teller:
         if circumstances.subject:
             lines.append("  " + self._say("about-subject", subject=circumstances.subject[:200]))
         if status.arrived:
-            lines.append("  " + self._say("about-received", when=date_time(status.arrived)))
+            lines.append("  " + self._say("about-received", when=self._moment(status.arrived)))
         return "\n".join(lines)
 
     def _story(self, recipient: RecipientStatus) -> str:
@@ -203,7 +210,7 @@ class _Teller:
         else:
             assert understood is not None
             steps = tuple(way.text for way in understood.ways[:3])
-            kind = Kind(sentence, understood.fixer_text, steps)
+            kind = Kind(sentence, self._say("sentence", text=understood.fixer_text), steps)
         fields = {"domain": domain, "sentence": sentence}
         told = _filled(kind.what, fields)
         steps_told = _numbered([_filled(step, fields) for step in kind.steps])
@@ -219,10 +226,15 @@ class _Teller:
     def _delay(self, recipient: RecipientStatus) -> list[str]:
         until = recipient.retry_until
         happened = (
-            self._say("not-yet-until", until=date_time(until)) if until else self._say("not-yet")
+            self._say("not-yet-until", until=self._moment(until))
+            if until
+            else self._say("not-yet")
         )
         return [
             self._say("what-happened") + "\n" + _wrapped(happened) + self._words(recipient),
+            self._say("who")
+            + "\n"
+            + _wrapped(self._say("wait-fixer", domain=recipient.recipient.domain)),
             self._say("what-to-do") + "\n" + _wrapped(self._say("wait")),
         ]
 
@@ -254,7 +266,8 @@ class _Teller:
         if not recipient.diagnostic:
             return ""
         if remote := recipient.remote:
-            who, words = self._say("server-said", remote=remote), recipient.diagnostic
+            said = "server-said" if is_reply(recipient.diagnostic) else "server-met"
+            who, words = self._say(said, remote=remote), recipient.diagnostic
         else:
             who, words = self._say("reason-given"), self._own(recipient.diagnostic)
         return f"\n{_wrapped(who)}\n{_wrapped(words, '    ')}"
@@ -282,6 +295,8 @@ def _kind(recipient: RecipientStatus, understood: Answer | None) -> str:
     _, _, detail = recipient.status.partition(".")
     if detail == "7.0" and not recipient.remote:
         return "returned"
+    if detail == "4.4" and recipient.recipient.domain.startswith("["):
+        return "number-address"
     cause = understood.cause if understood else Cause.UNKNOWN
     if cause in _OUR_SERVER and detail != "4.7":
         return "our-server"

@@ -13,6 +13,7 @@ from posthouse.mail.address import AddressError, Mailbox, parse_mailbox
 from posthouse.mail.message import HeaderSection, date_time
 
 DIAGNOSTIC_SIGNS_MAX: Final = 800
+_REPLY: Final = re.compile(r"[2-5][0-9]{2}(?:[ -]|$)")
 _STATUS: Final = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]+")
 _EMBEDDED: Final = re.compile(r"\\x\{([0-9A-Fa-f]{2,6})\}")
@@ -136,8 +137,15 @@ def _about(one: RecipientStatus, *, utf8: bool) -> list[tuple[str, str]]:
 
 
 def _typed_words(one: RecipientStatus) -> str:
+    """Only a reply has the type of replies (RFC 3464 §2.3.6): not what we say of a broken host."""
     words = one_line(one.diagnostic)
-    return f"{'smtp' if one.remote else 'x-posthouse'}; {words}" if words else ""
+    said = bool(one.remote) and is_reply(words)
+    return f"{'smtp' if said else 'x-posthouse'}; {words}" if words else ""
+
+
+def is_reply(words: str) -> bool:
+    """Whether the words are an SMTP reply, as opposed to what we say ourselves."""
+    return _REPLY.match(words) is not None
 
 
 def _typed_address(mailbox: Mailbox, *, utf8: bool) -> str:
