@@ -131,7 +131,7 @@ def test_chinese_reports_are_chinese_and_their_lines_fit() -> None:
     for words in ("发生了什么", "谁能解决", "怎么办", "没有这个名字的邮箱", "example.org"):
         assert words in told
     assert "Diagnostic information for administrators" in told
-    assert "收到时间：2026年05月04日 12:00:00 (+0000)" in told
+    assert "2026年05月04日 12:00:00 (+0000)" in told
     for line in told.splitlines():
         width = sum(2 if ord(sign) > 0x2E80 else 1 for sign in line)
         assert width <= 78, line

@@ -226,9 +226,7 @@ class _Teller:
     def _delay(self, recipient: RecipientStatus) -> list[str]:
         until = recipient.retry_until
         happened = (
-            self._say("not-yet-until", until=self._moment(until))
-            if until
-            else self._say("not-yet")
+            self._say("not-yet-until", until=self._moment(until)) if until else self._say("not-yet")
         )
         return [
             self._say("what-happened") + "\n" + _wrapped(happened) + self._words(recipient),
