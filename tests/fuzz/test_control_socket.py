@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from posthouse.server.control import LINE_OCTETS_MAX, ControlSocket
-from posthouse.server.requests import AnyRequest
+from posthouse.server.requests import AnyWorkerRequest
 from posthouse.telemetry.events import BugMet, LogEvent
 from tests.fuzz.fuzzing import fuzz, octets_of
 
@@ -20,7 +20,7 @@ LINES = octets_of(
 )  # fmt: skip
 
 
-async def perform(request: AnyRequest, by: str) -> Any:
+async def perform(request: AnyWorkerRequest, by: str) -> Any:
     return {"asked": type(request).__name__, "by": by}
 
 

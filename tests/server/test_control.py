@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from posthouse.server.control import ControlSocket, RefusedRequestError
-from posthouse.server.requests import AnyRequest, DecisionsTail, QueueShow, Reload, Status
+from posthouse.server.requests import AnyWorkerRequest, DecisionsTail, QueueShow, Reload, Status
 from posthouse.server.troubles import StartError
 from posthouse.telemetry.events import BugMet, LogEvent, Noted
 
 
-async def perform(request: AnyRequest, by: str) -> Any:
+async def perform(request: AnyWorkerRequest, by: str) -> Any:
     match request:
         case Status():
             return {"asked by": by}

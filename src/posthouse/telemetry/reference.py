@@ -15,8 +15,8 @@ _HEAD: Final = """\
 Made from `src/posthouse/telemetry/` by `python -m posthouse.telemetry.reference`; do not edit.
 
 Every line of the log is one of these. In JSON each has also `at` (RFC 3339, UTC), `level` and
-`event`, and `worker` (its number) where one of several workers tells it. Names and fields
-are stable: they are never renamed, and new fields may be added. Text that came from outside is escaped.
+`event`, and `worker` (its number) where one of several workers tells it. Names and fields are
+stable: they are never renamed, and new fields may be added. Text that came from outside is escaped.
 """
 
 
