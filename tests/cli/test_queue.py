@@ -100,6 +100,10 @@ def test_a_message_is_shown_with_its_journey(server: Server) -> None:
     assert command("--json", "journey", one).json["messages"][0]["journey"]
     command("queue", "drop", one, "--yes")
     assert command("journey", one).code == Exit.DONE, "it is told after its end too"
+    ended = command("queue", "show", one, "--content")
+    assert (ended.code, ended.err) == (Exit.DONE, "")
+    assert "all recipients are settled" in ended.out
+    assert "dropped" in ended.out
 
 
 def test_a_message_is_held_released_and_tried(server: Server, sink: Sink) -> None:

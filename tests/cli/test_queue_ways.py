@@ -84,6 +84,7 @@ def test_a_destination_can_be_paused_and_resumed(server: Server, ill: Sink) -> N
     assert not any("paused.example" in it for it in ill.commands)
     (row,) = [it for it in command("queue", "list").out.splitlines() if one in it]
     assert "  paused  " in row
+    assert "its destination is paused" in command("queue", "show", one).out
     shown = command("queue", "summary").out
     assert "paused.example is paused" in shown
     assert "they move" in shown

@@ -174,7 +174,18 @@ def show(id: str, *, content: bool) -> None:  # noqa: A002 - what the person typ
     if current_options().json:
         document("message", answer)
         return
-    message = answer["message"]
+    if answer["message"]:
+        _show_waiting(answer["message"])
+    else:
+        say(f"message {id}: all recipients are settled, nothing of it is kept here")
+    for event in answer["journey"]:
+        say(f"  {moment(event['at'])}  {event['text']}")
+    if "content" in answer:
+        say()
+        say(answer["content"].replace("\r\n", "\n"))
+
+
+def _show_waiting(message: dict[str, Any]) -> None:
     envelope = message["envelope"]
     when = moment(envelope["accepted"])
     say(f"message {message['id']}, {message['octets']} octets, accepted {when}")
@@ -184,14 +195,13 @@ def show(id: str, *, content: bool) -> None:  # noqa: A002 - what the person typ
         case = f" (posthouse explain {message['hold_case']})" if message["hold_case"] else ""
         say(f"  held: {message['hold']}{case}")
     say(f"  from {_reverse_path(envelope)}, client {envelope['client'] or '-'}")
+    summary = ask_server(open_installation(current_options()), QueueSummary(limit=0))
+    paused = {it["destination"] for it in summary["paused"]}
     for state in message["recipients"]:
         recipient = _mailbox(envelope["recipients"][state["index"]]["mailbox"])
         due = f", next try {next_try(state['due'], now())}" if state.get("due") else ""
+        if due and state["destination"] in paused:
+            due = ", its destination is paused"
         tries = plural(state["attempts"], "attempt")
         said = f": {state['last_reply']}" if state["last_reply"] else ""
         say(f"  to {recipient}: {state['state']}, {tries}{due}{said}")
-    for event in answer["journey"]:
-        say(f"  {moment(event['at'])}  {event['text']}")
-    if content:
-        say()
-        say(answer["content"].replace("\r\n", "\n"))

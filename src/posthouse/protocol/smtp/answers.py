@@ -65,7 +65,7 @@ class ReplyReader:
                     return common
             found = _LINE.fullmatch(line)
             if found is None:
-                raise PeerError(f"not an SMTP reply: {line[:60]!r}")
+                raise PeerError(f"not an SMTP reply: {_printable(line[:60])}")
             code = int(found[1])
             if self._lines and code != self._code:
                 raise PeerError(f"a reply with two codes, {self._code} and {code}")
@@ -132,6 +132,11 @@ def _least_by(words: list[str] | None) -> int | None:
         return None
     least = words[0].partition(",")[0] if words else "0"
     return int(least) if _is_number(least) else 0
+
+
+def _printable(octets: bytes) -> str:
+    """As a person can read it in one line; what is no sign of ASCII is shown as a question mark."""
+    return "".join(chr(it) if 32 <= it < 127 else "?" for it in octets)
 
 
 def _is_number(text: str) -> bool:
