@@ -313,9 +313,11 @@ def test_a_spool_whose_worker_cannot_begin_again_is_taken_over(tmp_path: Path) -
     with running(tmp_path, text) as server:
         everything = send_to_each(server).everything
         server.wait_for_events("deferred", len(everything))
+        victim = processes(server)[2]
+        os.kill(victim, signal.SIGSTOP)
         for path in server.storage.glob("cases-2.db*"):
             path.write_bytes(b"garbage" * 1000)
-        os.kill(processes(server)[2], signal.SIGKILL)
+        os.kill(victim, signal.SIGKILL)
         assert wait_for(lambda: not (server.storage / "spool-2").exists(), 30), server.log()
         assert {it["id"] for it in server.ask(requests.QueueList())} == everything
         for path in server.storage.glob("cases-2.db*"):

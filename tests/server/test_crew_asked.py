@@ -142,6 +142,8 @@ async def test_status_is_that_of_the_whole_server(tmp_path: Path) -> None:
     )
     assert (answer["sessions"], answer["messages"], answer["workers"]) == (5, 2, 2)
     assert answer["problems"] == ["disk full", "no DNS"]
+    answer = await asked(tmp_path, requests.Status(), status(2), lambda _: refuse("no answer"))
+    assert (answer["sessions"], answer["problems"]) == (2, ["no answer"])
 
 
 async def test_journeys_and_windows_of_all_are_told(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ class CrewAsked:
             case requests.DecisionsTail():
                 return stream(self._some_sockets()[0], request, by)
             case requests.Status():
-                return {**_status_of(await self._all(request, by)), **self._status()}
+                return {**await self._whole_status(request, by), **self._status()}
             case (
                 requests.OnBehalfOf()
                 | requests.StandIn()
@@ -125,18 +125,30 @@ class CrewAsked:
 
     async def _of_all(self, request: AnyRequest, by: str) -> Any:  # noqa: ANN401 - JSON
         """Ask all; a message is where it is found."""
-        answers = await asyncio.gather(
-            *(ask(it, request, by) for it in self._some_sockets()), return_exceptions=True
-        )
-        found = [it for it in answers if not isinstance(it, BaseException)]
-        refusals = [it for it in answers if isinstance(it, BaseException)]
+        found, refusals = await self._ask_each(request, by)
         must_all = not (getattr(request, "id", "") or isinstance(request, _FOUND_SOMEWHERE))
         if refusals and (must_all or not found):
             raise next((it for it in refusals if "there is no message" not in str(it)), refusals[0])
         return _merged(request, found)
 
-    async def _all(self, request: AnyRequest, by: str) -> list[Any]:
-        return list(await asyncio.gather(*(ask(it, request, by) for it in self._some_sockets())))
+    async def _whole_status(self, request: AnyRequest, by: str) -> dict[str, Any]:
+        """Say how those are that answer: one may have died just now."""
+        found, refusals = await self._ask_each(request, by)
+        if not found:
+            raise refusals[0]
+        status = _status_of(found)
+        status["problems"] = [*status["problems"], *{str(it) for it in refusals}]
+        return status
+
+    async def _ask_each(
+        self, request: AnyRequest, by: str
+    ) -> tuple[list[Any], list[BaseException]]:
+        """Return answers, and why there is none of others."""
+        answers = await asyncio.gather(
+            *(ask(it, request, by) for it in self._some_sockets()), return_exceptions=True
+        )
+        refusals = [it for it in answers if isinstance(it, BaseException)]
+        return [it for it in answers if not isinstance(it, BaseException)], refusals
 
     def _some_sockets(self) -> Sequence[Path]:
         living = self._living()
