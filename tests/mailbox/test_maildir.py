@@ -61,6 +61,19 @@ def test_a_file_without_sizes_is_measured(tmp_path: Path) -> None:
     assert everything(tmp_path) == [b"a\r\nb\r\nc"]
 
 
+def test_a_file_without_sizes_that_another_took_the_place_of_is_measured_again(
+    tmp_path: Path,
+) -> None:
+    maildir.create(tmp_path)
+    place = tmp_path / "new" / "1700000000.1.host"
+    for octets in (b"one\n", b"two\ntwo\n", b"a\r\nb\n", b"\r" * 65_535 + b"\r\nend"):
+        place.unlink(missing_ok=True)
+        place.write_bytes(octets)
+        [entry] = maildir.entries(tmp_path)
+        assert entry.octets == len(b"".join(maildir.read(tmp_path, entry)))
+        assert maildir.entries(tmp_path) == [entry]
+
+
 def test_what_is_no_message_is_left_out(tmp_path: Path) -> None:
     put(tmp_path, ".hidden", b"x")
     (tmp_path / "new" / "directory").mkdir()

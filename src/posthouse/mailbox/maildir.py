@@ -17,11 +17,14 @@ from typing import Final
 
 from msgspec import Struct
 
+from posthouse.mailbox.measured import Sizes
+
 BLOCK_OCTETS: Final = 64 * 1024
 FOLDERS: Final = ("tmp", "new", "cur")
 _WIRE_OCTETS: Final = re.compile(r",W=(\d{1,15})(?=[,:]|$)")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
 _deliveries = count(1)
+_sizes = Sizes()
 
 
 class MaildirError(Exception):
@@ -103,6 +106,8 @@ def deliver(directory: Path, content: Iterable[bytes], *, id: str, prepend: byte
 
 def entries(directory: Path) -> list[Entry]:
     """Return the messages, the oldest first. Blocks; opens only files without ``,W=``.
+
+    Their size is remembered while we run.
 
     A mailbox that was never delivered to is empty, not an error.
 
@@ -224,17 +229,7 @@ def _scan(directory: Path, folder: str) -> Iterator[Entry]:
                 yield Entry(name, folder, int(size[1]))
             else:
                 with contextlib.suppress(FileNotFoundError):
-                    yield Entry(name, folder, _measure(directory / folder / name))
-
-
-def _measure(path: Path) -> int:
-    """Octets with CRLF of a file that another program delivered; unreadable ones by their size."""
-    try:
-        with open(_open_file(path), "rb", buffering=0) as file:
-            blocks = iter(lambda: file.read(BLOCK_OCTETS), b"")
-            return sum(len(block) for block in _with_crlf(blocks))
-    except PermissionError:
-        return path.lstat().st_size
+                    yield Entry(name, folder, _sizes.of(item))
 
 
 def _arrival(entry: Entry) -> tuple[int, str]:
