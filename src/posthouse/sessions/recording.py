@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from posthouse.mail.reply import Reply
 from posthouse.policy.decision import Decision, Stage, Verdict
 from posthouse.policy.facts import Request
+from posthouse.policy.networks import address_text
 from posthouse.policy.rules import Rules
 from posthouse.sessions.advice import Advice
 from posthouse.sessions.shadow import Shadow
@@ -181,7 +182,7 @@ class Recorder:
     ) -> Recorded:
         if decision.accepted:
             return self._record_accepted(decision, request, rules, particulars)
-        client = str(request.client.address)
+        client = address_text(request.client.address)
         case_id = particulars.case or self._cases.new_id(client, decision.reason)
         told = replace(particulars, case=case_id)
         reply = reply_to(decision, request, rules, self.site, told)
