@@ -194,6 +194,17 @@ async def test_a_flood_of_resets_and_greetings_ends(tmp_path: Path) -> None:
             writer.close()
 
 
+async def test_a_flood_of_small_chunks_ends(tmp_path: Path) -> None:
+    async with post(tmp_path, rules_with(HERE)) as server:
+        for flood in (b"BDAT 0\r\n", b"BDAT 1\r\nx"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.ports["mx"])
+            writer.write("\r\n".join((*AT_HOME, "")).encode() + flood * 3000)
+            said = (await asyncio.wait_for(reader.read(), 10)).decode()
+            assert said.count(" octets received\r\n") == 500
+            assert "421 4.7.0 Too many chunks" in said
+            writer.close()
+
+
 async def test_a_flood_of_sign_ins_ends(tmp_path: Path) -> None:
     async with post(tmp_path, rules_with(SIGNED_IN)) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.ports["devices"])

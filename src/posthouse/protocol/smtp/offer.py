@@ -118,6 +118,8 @@ class SessionLimits(Struct, frozen=True):
             since the last accepted message; then 421.
         recipients_max: RCPT commands since the last accepted message, taken or not; then 421. RFC
             5321 §4.5.3.1.8 wants at least 100 taken.
+        small_chunks_max: Chunks (BDAT) of less than 1 KiB that are not the last of their message,
+            since the last accepted message; then 421.
         surplus_octets_max: Octets of a message beyond the size limit that are still read and
             thrown away, so that the client can be told 552; then 421.
         early_octets_max: What is kept of a client that talks before the greeting.
@@ -126,5 +128,6 @@ class SessionLimits(Struct, frozen=True):
     errors_max: int = 20
     idle_commands_max: int = 100
     recipients_max: int = 1100
+    small_chunks_max: int = 500
     surplus_octets_max: int = 64 * 1024 * 1024
     early_octets_max: int = 4096

@@ -20,6 +20,8 @@ from posthouse.protocol.smtp.events import (
 )
 from posthouse.protocol.smtp.offer import SessionLimits
 
+SMALL_CHUNK_OCTETS: Final = 1024
+
 _IDLE: Final = frozenset(
     {
         HelloReceived,
@@ -46,10 +48,18 @@ class Patience:
         self._errors = 0
         self._idle_commands = 0
         self._recipients = 0
+        self._small_chunks = 0
 
     def restore(self) -> None:
         """A message was accepted: count from zero again."""
-        self._errors = self._idle_commands = self._recipients = 0
+        self._errors = self._idle_commands = self._recipients = self._small_chunks = 0
+
+    def count_chunk(self, octets: int) -> ConnectionAbused | None:
+        """Count a chunk that is not the last of its message; each costs as much as a command."""
+        self._small_chunks += octets < SMALL_CHUNK_OCTETS
+        if self._small_chunks > self._limits.small_chunks_max:
+            return ConnectionAbused(replies.TOO_MANY_CHUNKS, "content by a few octets at a time")
+        return None
 
     def count(self, event: Event) -> Event:
         """Return the event, or `ConnectionAbused` in its place when it is one too many."""

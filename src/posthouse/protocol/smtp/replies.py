@@ -86,6 +86,7 @@ TOO_MANY_ERRORS: Final = Reply(421, "4.7.0", "Too many errors, closing the conne
 TOO_MANY_IDLE_COMMANDS: Final = Reply(421, "4.7.0", "Too many commands and no mail, closing")
 CONTENT_ENDLESS: Final = Reply(421, "4.3.4", "The message does not end, closing the connection")
 NOT_A_MAIL_CLIENT: Final = Reply(421, "4.7.0", "This is a mail server, closing the connection")
+TOO_MANY_CHUNKS: Final = Reply(421, "4.7.0", "Too many chunks of a few octets, closing")
 TOO_MANY_RECIPIENTS: Final = Reply(421, "4.5.3", "Too many recipients and no mail, closing")
 OUT_OF_TURN: Final = Reply(421, "4.5.0", "Wait for the answer before you go on, closing")
 SPOKE_EARLY: Final = Reply(554, "5.5.0", "You spoke before the greeting: wait for it")

@@ -371,7 +371,7 @@ class ServerConnection:
         self._content = self._content or self._new_content()
         self._content.begin_chunk(chunk.octets, last=chunk.last)
         self.phase = AFTER[self.phase][Verb.CHUNK]
-        return None
+        return None if chunk.last else self._patience.count_chunk(chunk.octets)
 
     def _next_of_data(self) -> Event | None:
         content = self._content
