@@ -93,6 +93,9 @@ def retire(domain: str, selector: str) -> None:
     say(f"{done.selector} signs no more; take {done.name} out of DNS after {done.record_goes}")
     if not left:
         note(f"nothing signs for {name} any more: posthouse dkim key add {name}")
+        return
+    names = ", ".join(it.selector for it in left)
+    note(f"left: {names}; only what is published signs: posthouse dns check {name}")
 
 
 def keys_of(opened: Installation) -> SigningKeys:
@@ -142,5 +145,5 @@ def told(stored: StoredKey) -> dict[str, object]:
 
 def _state(stored: StoredKey) -> str:
     if stored.retired is None:
-        return "in use"
+        return "in use if published"
     return f"retired {stored.retired}, record until {stored.record_goes}"
