@@ -49,6 +49,9 @@ from posthouse.telemetry.events import (
 from posthouse.telemetry.sinks import LineSink, Log, console_line, json_line
 
 HANDLES: Final = 65_536
+# How long a thread may keep the interpreter from the others. The loop writes to clients, the
+# journal's thread promises them something: with the usual 5 ms each waited for the other.
+THREAD_SECONDS: Final = 0.001
 WORKERS_DIRECTORY: Final = "workers"
 LOG_LOCK: Final = "log.lock"
 Ready = Callable[[dict[str, list[str]]], None]
@@ -107,6 +110,7 @@ def log_of(configuration: Configuration, number: int = 0, lock: Path | None = No
 
 def run_loop(run: "Run", ready: Ready | None) -> None:
     """Run it to its end."""
+    sys.setswitchinterval(THREAD_SECONDS)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(run.serve(ready))
 
