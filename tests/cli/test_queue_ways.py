@@ -187,7 +187,9 @@ def test_the_whole_way_is_found_by_id_address_and_message_id(server: Server) -> 
     assert command("journey", "<whole-way@proseware.com>").out == by_id
     assert command("journey", "whole-way@proseware.com").out == by_id
     assert command("journey", "dora@woodgrove.com").out == by_id
-    assert f"message {one}" in command("journey", "ann@proseware.com").out
+    of_ann = command("journey", "ann@proseware.com", "-n", "2")
+    assert f"message {one}" in of_ann.out
+    assert "-n shows more" in of_ann.err
     ways = command("--json", "journey", one).json["messages"]
     (case,) = ways[0]["recipient_cases"]
     assert (case["account"], case["forward_path"]) == ("ann@proseware.com", "dora@woodgrove.com")

@@ -7,7 +7,7 @@ import msgspec
 
 from posthouse.cli.installation import current_options, now, open_installation
 from posthouse.cli.main import shared_options
-from posthouse.cli.output import document, plural, say
+from posthouse.cli.output import document, note, plural, say
 from posthouse.cli.running import ask_server
 from posthouse.cli.spans_of_time import moment, next_try
 from posthouse.policy.reasons import WORDINGS
@@ -33,6 +33,8 @@ def journey(what: str, limit: int) -> None:
         if number:
             say()
         _print(way)
+    if len(answer["messages"]) >= limit > 1:
+        note(f"these are the newest {len(answer['messages'])}; -n shows more, up to 200")
 
 
 def _print(way: dict[str, Any]) -> None:

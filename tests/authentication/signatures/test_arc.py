@@ -5,7 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posthouse.authentication.authentication_results import Finding, results_value
+from posthouse.authentication.authentication_results import (
+    Finding,
+    results_field,
+    results_value,
+)
 from posthouse.authentication.results import Result
 from posthouse.authentication.signatures.arc_chain import read_chain
 from posthouse.authentication.signatures.arc_sealing import chain_status, seal_fields
@@ -54,6 +58,16 @@ async def test_dkimpy_believes_our_chains() -> None:
         assert all(one["ams-valid"] for one in results[:1])
         ours = await chain_of(message)
         assert (ours.result, ours.length) == (Result.PASS, length)
+
+
+async def test_however_much_was_found_no_line_of_a_seal_is_too_long() -> None:
+    many = [Finding("dkim", Result.PASS, (("header.d", "x" * 60 + ".example"),))] * 20
+    field = results_field("mx.example.com", [*many, Finding("arc", Result.NONE)])
+    (results,) = split_header(field).fields("Authentication-Results")
+    digest = body_digest(MESSAGE.partition(b"\r\n\r\n")[2], BODY_KIND).digest
+    message = seal_fields(split_header(MESSAGE), digest, RSA, results, NOON) + MESSAGE
+    assert max(map(len, message.split(b"\r\n"))) <= 998
+    assert dkim.arc_verify(message, dnsfunc=dns)[0] == b"pass"
 
 
 async def test_we_believe_chains_of_dkimpy_and_mixed_ones() -> None:

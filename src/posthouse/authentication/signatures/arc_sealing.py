@@ -50,7 +50,8 @@ def seal_fields(
     if chain.length >= INSTANCES_MAX or (chain.sets and chain.sets[-1].seal.chain == "fail"):
         return b""
     instance, seconds = chain.length + 1, int(now.timestamp())
-    aar = Field(b"ARC-Authentication-Results", b" i=%d; " % instance + results)
+    lines = results.replace(b"\r\n", b"").replace(b"\t", b"\r\n\t")  # as results_value folds
+    aar = Field(b"ARC-Authentication-Results", b" i=%d; " % instance + lines)
     names = (*fields_to_sign(header), *_signatures(header))
     tags = [
         f"i={instance}",
