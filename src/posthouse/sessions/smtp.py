@@ -357,7 +357,7 @@ class SmtpSession(StreamProtocol):
         told = event.told
         words = f"{told.name or '?'} [{told.address or '?'}] {told.hello} {told.identity}".strip()
         self._service.log(Noted(f"session {self.id}: mail came from {words}"))
-        return replies.RESET_OK
+        return replies.NOOP_OK
 
     def _reset(self, _: events.ResetReceived) -> Reply:
         self._mail.abandon()
