@@ -120,6 +120,24 @@ def test_a_delay_also_tells_who_can_fix_it(language: str) -> None:
     assert "example.org" in told
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_postmaster_is_not_taken_for_the_sender_of_mail_without_a_return_address(
+    language: str,
+) -> None:
+    one = RecipientStatus(BOB, Action.FAILED, "5.1.1", "550 5.1.1 no such user", REMOTE)
+    told = tell(
+        DeliveryStatus("mx.example.com", (one,)),
+        Circumstances("hi", "7K2M9QXA", nobodys=True),
+        language,
+    )
+    words = texts_by_language()[language]
+    assert words.kind["no-mailbox"].what.format(domain="example.org") in told.text
+    assert words.kind["no-mailbox"].fixer not in told.text
+    assert "posthouse journey 7K2M9QXA" in " ".join(told.text.split())
+    assert "postmaster" in told.text
+    assert "your message" not in told.subject
+
+
 def test_mail_given_up_also_tells_what_the_last_answer_meant() -> None:
     found = " ".join(text("5.4.7", "452 4.2.2 Mailbox full").split())
     assert "We tried for as long as we may" in found

@@ -213,7 +213,7 @@ class Reporter:
         language = self._languages.default if mine else self._languages.of(about.envelope, header)
         return tell(
             status,
-            Circumstances(subject_of(header), about.queue_id, self._site.contact),
+            Circumstances(subject_of(header), about.queue_id, self._site.contact, nobodys=mine),
             language,
         )
 

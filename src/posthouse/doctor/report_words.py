@@ -122,12 +122,14 @@ class Circumstances(Struct, frozen=True):
         queue_id: Our id for the original message.
         contact: How people reach this site's administrators; "" if not configured.
         held: Why the message is held; None if it is not.
+        nobodys: It has no return address, and its postmaster reads the report in place of a sender.
     """
 
     subject: str
     queue_id: str
     contact: str = ""
     held: Hold | None = None
+    nobodys: bool = False
 
 
 @cache
@@ -159,12 +161,12 @@ class _Teller:
         if circumstances.held is not None:
             parts.append(self._held(told, circumstances, circumstances.held))
         else:
-            parts += [self._story(recipient) for recipient in told]
+            parts += [self._story(recipient, circumstances) for recipient in told]
         if more := len(status.recipients) - len(told):
             parts.append(self._say("more-recipients", more=more))
         heading = self._say("administrators")
         parts.append(_for_administrators(status, told, circumstances, heading))
-        subject = self._subject(status, held=circumstances.held is not None)
+        subject = self._subject(status, circumstances)
         return Words(subject, "\n\n".join(parts) + "\n", self._language.replace("_", "-"))
 
     def _say(self, key: str, **fields: object) -> str:
@@ -175,33 +177,38 @@ class _Teller:
         written = _MOMENTS.get(self._language)
         return written.format(at) if written else date_time(at)
 
-    def _subject(self, status: DeliveryStatus, *, held: bool) -> str:
+    def _subject(self, status: DeliveryStatus, circumstances: Circumstances) -> str:
         first, all_ = status.recipients[0], len(status.recipients)
-        word = self._say("held" if held else _SUBJECTS[first.action])
+        word = self._say("held" if circumstances.held else _SUBJECTS[first.action])
         to = str(first.recipient)
         shown = to if to.isascii() and len(to) <= 80 else self._say("a-recipient")
         key = "subject-more" if all_ > 1 else "subject"
+        if circumstances.nobodys:
+            key = "subject-postmaster"
         return self._say(key, word=word, to=shown, more=all_ - 1, all=all_)
 
     def _the_message(self, status: DeliveryStatus, circumstances: Circumstances) -> str:
-        lines = [self._say("about", host=status.reporting_host)]
+        key = "about-postmaster" if circumstances.nobodys else "about"
+        lines = [_wrapped(self._say(key, host=status.reporting_host), "")]
         if circumstances.subject:
             lines.append("  " + self._say("about-subject", subject=circumstances.subject[:200]))
         if status.arrived:
             lines.append("  " + self._say("about-received", when=self._moment(status.arrived)))
         return "\n".join(lines)
 
-    def _story(self, recipient: RecipientStatus) -> str:
+    def _story(self, recipient: RecipientStatus, circumstances: Circumstances) -> str:
         action = recipient.action
         word = self._say(_SUBJECTS[action]).lower()
         heading = self._say("heading", recipient=recipient.recipient, word=word)
         if action is Action.FAILED:
-            return "\n\n".join([heading, *self._failure(recipient)])
+            nobodys = circumstances.queue_id if circumstances.nobodys else ""
+            return "\n\n".join([heading, *self._failure(recipient, nobodys)])
         if action is Action.DELAYED:
             return "\n\n".join([heading, *self._delay(recipient)])
         return f"{heading}\n\n{_wrapped(self._say(_SUCCESSES[action]))}"
 
-    def _failure(self, recipient: RecipientStatus) -> list[str]:
+    def _failure(self, recipient: RecipientStatus, nobodys: str) -> list[str]:
+        """What failed; `nobodys`: our id of a message whose postmaster reads this."""
         domain, understood = recipient.recipient.domain, _understood(recipient, self._language)
         name = _kind(recipient, understood)
         sentence = understood.sentence if understood else ""
@@ -211,6 +218,9 @@ class _Teller:
             assert understood is not None
             steps = tuple(way.text for way in understood.ways[:3])
             kind = Kind(sentence, self._say("sentence", text=understood.fixer_text), steps)
+        if nobodys:
+            steps = (self._say("postmaster-step", id=nobodys),)
+            kind = Kind(kind.what, self._say("postmaster-fixer"), steps)
         fields = {"domain": domain, "sentence": sentence}
         told = _filled(kind.what, fields)
         steps_told = _numbered([_filled(step, fields) for step in kind.steps])
