@@ -184,6 +184,13 @@ async def test_a_flood_of_recipients_ends(tmp_path: Path) -> None:
         writer.close()
 
 
+async def test_a_recipient_counts_as_often_as_it_is_said(tmp_path: Path) -> None:
+    rules = rules_with(HERE, limits=Limits(recipients_per_message=3))
+    async with post(tmp_path, rules) as server:
+        said = await server.talk("mx", *AT_HOME, *AT_HOME[-1:] * 3)
+        assert codes(said)[-4:] == ["250", "250", "250", "452"]
+
+
 async def test_a_flood_of_resets_and_greetings_ends(tmp_path: Path) -> None:
     async with post(tmp_path, rules_with(HERE)) as server:
         for flood in (b"RSET\r\n", b"EHLO c\r\n", b"VRFY x\r\n", b"MAIL FROM:<>\r\nRSET\r\n"):

@@ -132,7 +132,7 @@ class MailWork:
             forward_path=event.forward_path,
             recipient_exists=exists,
             recipient_unreadable=unreadable,
-            recipients=transaction.mailboxes,
+            recipients=transaction.granted_paths,
             usage=service.counts.now(transaction, event.forward_path),
             taken=transaction.taken,
         )

@@ -28,6 +28,7 @@ class Transaction:
         grants: What was granted and is not recorded yet: MAIL first, then its recipients.
         recipients: Accepted ones, in their order.
         mailboxes: Their forward-paths.
+        granted_paths: The same, as often as they were accepted: RCPTMAX counts commands (RFC 9422).
         content: From 354 on.
         no_room: Why content that BDAT brought was not taken.
     """
@@ -47,11 +48,13 @@ class Transaction:
         self.asked = False
         self.recipients: list[Recipient] = []
         self.mailboxes: tuple[Mailbox, ...] = ()
+        self.granted_paths: tuple[Mailbox, ...] = ()
         self.content: IncomingContent | None = None
         self.no_room: StorageError | None = None
 
     def accept(self, event: RecipientReceived, granted: Granted, mailbox: Mailbox) -> None:
         """Add a recipient that the policy accepted, once; `mailbox` is where its mail goes."""
+        self.granted_paths += (mailbox,)
         if mailbox in self.mailboxes:
             return
         self.grants.append(granted)
