@@ -232,6 +232,16 @@ def test_what_we_say_ourselves_is_said_in_the_readers_language(own: str) -> None
     assert own in " ".join(administrators.split()), "in English for administrators anywhere"
 
 
+@pytest.mark.parametrize("earlier", ["", "not tried now, because a moment ago: "])
+def test_why_a_host_cannot_be_reached_is_told_in_the_readers_language(earlier: str) -> None:
+    reason = f"{earlier}no connection: connection refused"
+    assert reason in " ".join(text("5.4.7", reason).split())
+    people, _, administrators = text("5.4.7", reason, "zh_Hans").partition("-" * 66)
+    assert "对方拒绝连接" in people
+    assert "connection" not in people
+    assert reason in " ".join(administrators.split())
+
+
 @given(
     st.text(max_size=300),
     st.sampled_from(["5.0.0", "5.7.1", "5.4.7", "5.1.1", "5.9.9"]),

@@ -274,16 +274,21 @@ class _Teller:
         if not recipient.diagnostic:
             return ""
         if remote := recipient.remote:
-            said = "server-said" if is_reply(recipient.diagnostic) else "server-met"
-            who, words = self._say(said, remote=remote), recipient.diagnostic
+            said, words = is_reply(recipient.diagnostic), recipient.diagnostic
+            who = self._say("server-said" if said else "server-met", remote=remote)
+            words = words if said else self._own(words)
         else:
             who, words = self._say("reason-given"), self._own(recipient.diagnostic)
         return f"\n{_wrapped(who)}\n{_wrapped(words, '    ')}"
 
     def _own(self, words: str) -> str:
         """What this server itself says, in the reader's language if it is one of its phrases."""
-        english = texts_by_language()["en"].words.items()
-        key = next((key for key, it in english if key.startswith("own-") and it == words), "")
+        english = texts_by_language()["en"].words
+        earlier = english["not-now"].format(words="")
+        if words.startswith(earlier):
+            return self._say("not-now", words=self._own(words.removeprefix(earlier)))
+        own = (key for key, it in english.items() if key.startswith("own-") and it == words)
+        key = next(own, "")
         return self._say(key) if key else words
 
 
