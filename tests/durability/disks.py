@@ -87,7 +87,7 @@ def small_disk(place: Path, mebibytes: int) -> Iterator[SmallDisk]:
     image = place.with_suffix(".img")
     with image.open("wb") as file:
         file.truncate(mebibytes * MIB)
-    subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True)
+    subprocess.run(["mkfs.ext4", "-q", "-b", "4096", "-m", "0", image], check=True)
     place.mkdir(exist_ok=True)
     disk = SmallDisk(place, image)
     disk.mount()

@@ -31,6 +31,7 @@ from posthouse.server.loading import (
 )
 from posthouse.server.log_stream import OneAtATime
 from posthouse.server.operations import Operations
+from posthouse.server.storage import settle
 from posthouse.server.stores import Stores
 from posthouse.server.tls import Certificates
 from posthouse.server.troubles import StartError
@@ -144,6 +145,7 @@ class Run:
         operations = Operations(server, self.reload, self.stop)
         control = self._control(operations)
         try:
+            await asyncio.to_thread(settle, self._site.directory)
             await server.start(self._site.share)
             await control.start()
             self._handle_signals()

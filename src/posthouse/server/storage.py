@@ -1,5 +1,6 @@
 """The storage directory: usable, and ours alone while the server runs."""
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -63,6 +64,24 @@ def open_storage(directory: Path) -> StorageLock:
             " make room, or give [storage] another directory"
         )
     return lock
+
+
+def settle(directory: Path) -> None:
+    """Have the disk find blocks for what was just made there. Blocks.
+
+    SQLite shares the index of a write-ahead log through a mapped file. Were one of its pages still
+    without a block when the disk gets full, the next write to it would be our end (SIGBUS). To
+    flush the file itself would be worse: closing it gives up SQLite's locks on it.
+    """
+    system = ctypes.CDLL(None)
+    if not hasattr(system, "syncfs"):  # not Linux
+        os.sync()
+        return
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        system.syncfs(handle)
+    finally:
+        os.close(handle)
 
 
 def _try_to_write(directory: Path) -> None:
