@@ -189,7 +189,7 @@ async def test_forwarded_mail_is_sealed_with_what_was_found_when_it_came(place: 
     place.add(Kind.ED25519)
     octets = await place.sent(RESULTS + CONTENT, **FROM_STRANGER)
     assert octets.startswith(b"ARC-Seal: i=1; a=rsa-sha256;")
-    assert b"ARC-Authentication-Results: i=1; mail.ours.example;\tspf=pass" in octets
+    assert b"ARC-Authentication-Results: i=1; mail.ours.example;\r\n\tspf=pass" in octets
     arc = await verify_chain(arrived(octets), zone(place.dns))
     assert (arc.result, arc.domain) == ("pass", "ours.example")
     place.carrier.post = Post("mail.ours.example", "")
