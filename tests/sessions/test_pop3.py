@@ -13,9 +13,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from posthouse.accounts.answers import Answer
 from posthouse.mailbox import maildir
 from posthouse.mailbox.maildir import MaildirError
 from posthouse.mailbox.maildrop import Maildrop, open_maildrop
+from posthouse.policy.facts import Client
 from posthouse.sessions.pop3_service import TlsRule
 from posthouse.telemetry.events import (
     Disconnected,
@@ -86,6 +88,24 @@ async def test_a_failed_sign_in_is_not_noted_but_logged(tmp_path: Path) -> None:
         await it.leave()
         assert world.sign_ins == []
         assert [event.account for event in seen(world, SignInFailed)] == ["ann@example.com"]  # type: ignore[attr-defined]
+
+
+async def test_a_failed_sign_in_is_told_with_its_client_and_logged_with_its_case(
+    tmp_path: Path,
+) -> None:
+    told: list[tuple[str, str, str]] = []
+
+    def note(name: str, client: Client, answer: Answer) -> str:
+        told.append((name, str(client.address), type(answer).__name__))
+        return "7Q4KX2MB"
+
+    async with pop3_world(tmp_path) as world:
+        world.service.note_failure = note
+        it = await person(world)
+        await it.ask(b"USER ann@example.com\r\nPASS wrong\r\nNOOP\r\n", 3)
+        await it.leave()
+        assert told == [("ann@example.com", "127.0.0.1", "Failed")]
+        assert [event.case for event in seen(world, SignInFailed)] == ["7Q4KX2MB"]  # type: ignore[attr-defined]
 
 
 async def test_what_happened_stands_in_the_log(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from posthouse.accounts.answers import Answer
 from posthouse.accounts.lockout import Lockout
 from posthouse.accounts.verifier import Sources, Verifier
 from posthouse.config.compile import lost_address_rule, network_table
@@ -20,7 +21,7 @@ from posthouse.dns.watched import WatchedNames
 from posthouse.mail.envelope import Envelope
 from posthouse.mail.message import HeaderSection
 from posthouse.mailbox.maildrop import Maildrop, open_maildrop
-from posthouse.policy.facts import Address
+from posthouse.policy.facts import Address, Client, Request
 from posthouse.policy.rules import ListenerRule, Rules
 from posthouse.protocol.smtp.offer import SessionLimits
 from posthouse.server.ground import Ground
@@ -36,9 +37,10 @@ from posthouse.sessions.pop3 import Pop3Session
 from posthouse.sessions.pop3_service import Pop3Limits, Pop3Service, TlsRule
 from posthouse.sessions.recording import Recorder
 from posthouse.sessions.scanning import Check, GtubeCheck, RecipientBudgetCheck
+from posthouse.sessions.sign_in import refusal_of
 from posthouse.sessions.smtp import SmtpSession
 from posthouse.sessions.smtp_service import SmtpLimits, SmtpService
-from posthouse.sessions.wording_fields import SiteWords
+from posthouse.sessions.wording_fields import Particulars, SiteWords
 
 MAILDROP_THREADS: Final = 4
 RECIPIENTS_BEYOND_MAX: Final = 1000  # RCPT that one message may have refused; then 421
@@ -194,6 +196,7 @@ class Incoming:
             proxied_from=network_table(listener.proxied_from),
             limits=pop3_limits(configuration),
             census=self.census,
+            note_failure=self._note_failure,
         )
 
     def _open_maildrop(self, account: str) -> Maildrop:
@@ -201,6 +204,13 @@ class Incoming:
 
     def _note_sign_in(self, account: str, address: Address, at: datetime) -> None:
         self._ground.stores.pop_sign_ins.note(address, account, at)
+
+    def _note_failure(self, name: str, client: Client, answer: Answer) -> str:
+        """Record a failed sign-in by POP3 as those by SMTP are; return its case."""
+        request = Request(self._ground.now(), client)
+        told = Particulars(account=name)
+        decision, rules = refusal_of(answer), self.smtp.rules
+        return self.smtp.recorder.record(decision, request, rules, told).case
 
 
 def site_words(configuration: Configuration) -> SiteWords:

@@ -10,8 +10,9 @@ from typing import Final, Protocol
 
 from msgspec import Struct, field
 
+from posthouse.accounts.answers import Answer
 from posthouse.mailbox.maildrop import Maildrop
-from posthouse.policy.facts import Load
+from posthouse.policy.facts import Client, Load
 from posthouse.policy.networks import NetworkTable
 from posthouse.protocol.mechanisms import NEED_PASSWORD
 from posthouse.protocol.pop3.server import CoreLimits, Offer
@@ -80,6 +81,7 @@ class Pop3Service(Struct, eq=False):
         open_maildrop: Opens and locks the maildrop of an account; blocks, runs in `executor`.
         note_sign_in: Told of each sign-in and each later command (account, address, time): POP
             windows are counted from the last command. Must not block.
+        note_failure: Told of each failed sign-in (name, client, answer); returns its case.
         now: The clock; its times carry a zone.
         log: Takes events of the closed list. Must not block.
         executor: Runs what blocks on files.
@@ -107,6 +109,7 @@ class Pop3Service(Struct, eq=False):
     limits: Pop3Limits = Pop3Limits()
     census: Census = field(default_factory=Census)
     sessions: set[OpenSession] = field(default_factory=set)
+    note_failure: Callable[[str, Client, Answer], str] = lambda *_: ""
     last_sign_ins: dict[str, datetime] = field(default_factory=dict)
 
     def may_come_again(self, account: str, now: datetime) -> bool:

@@ -16,6 +16,7 @@ from posthouse.accounts.answers import (
 )
 from posthouse.mailbox.maildir import MaildirError
 from posthouse.mailbox.maildrop import Maildrop, MaildropInUseError
+from posthouse.policy.facts import Client
 from posthouse.protocol.mechanisms import Circumstances, machine
 from posthouse.protocol.pop3 import apop, replies
 from posthouse.protocol.pop3.events import ApopGiven, AuthRequested, PasswordGiven, SaslResponse
@@ -151,15 +152,15 @@ class SignInWork:
             return await self._open(verified.account.name, mechanism)
         match settled.answer:
             case Verified() | Failed():
-                self._log_failure(settled.name, "sign-in-failed")
+                self._log_failure(settled, "sign-in-failed")
                 await asyncio.sleep(service.limits.failure_pause.total_seconds())
                 return Refusal(replies.SIGN_IN_FAILED, is_guess=True)
             case Locked(minutes=minutes):
-                self._log_failure(settled.name, "sign-in-locked")
+                self._log_failure(settled, "sign-in-locked")
                 await asyncio.sleep(service.limits.failure_pause.total_seconds())
                 return Refusal(replies.locked_out(minutes), is_guess=True)
             case Unreadable(problem=problem):
-                self._log_failure(settled.name, "sign-in-unreadable")
+                self._log_failure(settled, "sign-in-unreadable")
                 service.log(StoreFailed("accounts", problem))
                 return Refusal(replies.SIGN_IN_UNAVAILABLE)
 
@@ -181,6 +182,10 @@ class SignInWork:
             return Refusal(replies.MAILDROP_UNREADABLE)
         return Opened(account, maildrop)
 
-    def _log_failure(self, name: str, why: str) -> None:
-        service = self._service
-        service.log(SignInFailed(self._session, str(self.client), service.listener, name, why))
+    def _log_failure(self, settled: Settled, why: str) -> None:
+        service, name = self._service, settled.name
+        client = Client(self.client, service.listener, tls=bool(self.bindings))
+        case = service.note_failure(name, client, settled.answer)
+        service.log(
+            SignInFailed(self._session, str(self.client), service.listener, name, why, case)
+        )

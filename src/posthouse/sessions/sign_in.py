@@ -138,7 +138,7 @@ class SignInWork:
 
     def _refuse(self, settled: Settled) -> Reply:
         place, client = self._place, self._known_client()
-        decision = _refusal(settled.answer)
+        decision = refusal_of(settled.answer)
         request = Request(place.now(), client)
         recorded = place.recorder.record(
             decision, request, place.rules, Particulars(account=settled.name)
@@ -167,7 +167,7 @@ def _challenge(challenge: Challenge) -> Reply:
     return Reply(334, "", base64.b64encode(challenge.octets).decode("ascii"))
 
 
-def _refusal(answer: Answer) -> Decision:
+def refusal_of(answer: Answer) -> Decision:
     """Name, password and disabled account are not told apart: nobody learns who has an account."""
     verdict, reason, because = Verdict.REFUSE, Reason.SIGN_IN_FAILED, "they do not match"
     match answer:
