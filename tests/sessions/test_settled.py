@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
+from posthouse.mail.address import Mailbox
 from posthouse.policy.facts import WatchedName
 from posthouse.policy.rules import AddressSet, Door, DoorKind
 from posthouse.sessions.wording_fields import SiteWords
@@ -330,3 +331,15 @@ async def test_every_refusal_is_a_case_with_its_trace_and_what_would_help(tmp_pa
         assert case.reply.startswith("550 5.7.1 Please sign in before sending")
         assert case.trace[0].question == "recipient is local"
         assert any("sign in as ann@proseware.com" in text for text in case.would_help)
+
+
+async def test_an_alias_that_leads_only_to_nobody_here_is_refused_at_once(tmp_path: Path) -> None:
+    async with post(tmp_path, rules_with(SIGNED_IN)) as server:
+        server.add_account("ann@proseware.com")
+        lost, kept = Mailbox("lost", "proseware.com"), Mailbox("kept", "proseware.com")
+        server.accounts.add_alias(lost, [Mailbox("nobody", "proseware.com")])
+        server.accounts.add_alias(kept, [Mailbox("bob", "adatum.com")])
+        said = await server.talk(
+            "mx", *AT_HOME, "RCPT TO:<lost@proseware.com>", "RCPT TO:<kept@proseware.com>"
+        )
+        assert codes(said)[-2:] == ["550", "250"]

@@ -207,7 +207,7 @@ def add_alias(address: str, targets: tuple[str, ...]) -> None:
     if str(mailbox.folded) in names and mailbox.folded not in {it.folded for it in leads_to}:
         note(f"{mailbox} is an account: its own mailbox gets nothing more; name it as a target too")
     for target in lost:
-        note(f"{target} is nobody yet: mail to it is returned until it is an account or alias")
+        note(f"{target} is nobody yet: it gets no mail until it is an account or alias")
 
 
 @alias.command("list")

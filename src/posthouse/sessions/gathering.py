@@ -172,7 +172,9 @@ class Facts:
             if exists is None:
                 raise StoreError(f"the server of {mailbox.domain} does not tell who exists there")
             return exists
-        return self._accounts.resolve(mailbox, plus_tags=rules.identity.plus_tags).known
+        found = self._accounts.resolve(mailbox, plus_tags=rules.identity.plus_tags)
+        # An alias that leads only to addresses which are not there would be returned to strangers.
+        return bool(found.accounts) or any(_leads_on(target, rules) for target in found.forwards)
 
     def take_note(self, request: Request) -> None:
         """Remember a recipient that is asked for, as a sign of who is at an address."""
@@ -204,6 +206,12 @@ class Facts:
                 owner = self._accounts.find(found.accounts[0])
                 return replace(request, sender_account=owner)
         return request
+
+
+def _leads_on(target: Mailbox, rules: Rules) -> bool:
+    """Whether an address that is no account or alias may still be served."""
+    domain = rules.local_domains.get(target.domain)
+    return domain is None or domain.relayed or target.local_part.lower() == "postmaster"
 
 
 def known_accounts(client: Client) -> list[Account]:
