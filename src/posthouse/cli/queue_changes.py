@@ -33,7 +33,7 @@ _yes: Final = click.option("--yes", is_flag=True, help="Do not ask first.")
 @choosing
 @shared_options
 def retry(**choice: Any) -> int:  # noqa: ANN401 - of several types
-    """Try messages now."""
+    """Try messages now, but those for a paused destination."""
     return _change(QueueRetry, chosen(choice), "tried now")
 
 
@@ -87,7 +87,7 @@ def drop(because: str, *, yes: bool, **choice: Any) -> int:  # noqa: ANN401 - th
 )
 @shared_options
 def move(via: str, **choice: Any) -> int:  # noqa: ANN401 - the same
-    """Send messages by another way; they are tried now."""
+    """Send messages by another way: now, or when a pause ends."""
     told = "given back to the configured route" if via == "route" else f"sent by {via}"
     return _change(partial(QueueMove, via=via), chosen(choice), told)
 
