@@ -32,6 +32,8 @@ class LineBuffer:
         unread: What no line was made of yet; not to be changed by others.
     """
 
+    __slots__ = ("_searched", "_skipping", "unread")
+
     def __init__(self) -> None:
         self.unread = bytearray()
         self._searched = 0

@@ -22,6 +22,8 @@ class Peer:
         signed_in: AUTH on this connection.
     """
 
+    __slots__ = ("_client", "_service", "_stream", "listener", "signed_in")
+
     def __init__(
         self, service: SmtpService, listener: ListenerRule, stream: StreamProtocol
     ) -> None:

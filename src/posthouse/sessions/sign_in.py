@@ -59,6 +59,17 @@ class SignInWork:
         signed_in: Who is there; None as long as nobody is.
     """
 
+    __slots__ = (
+        "_answer",
+        "_client",
+        "_exchange",
+        "_failures",
+        "_place",
+        "_session_id",
+        "_task",
+        "signed_in",
+    )
+
     def __init__(
         self, place: SignInPlace, session_id: str, answer: Callable[[Reply], None]
     ) -> None:

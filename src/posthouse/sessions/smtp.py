@@ -37,6 +37,23 @@ def _constant(reply: Reply) -> Callable[[object, object], Reply]:
 class SmtpSession(StreamProtocol):
     """One client at one of our SMTP or submission listeners."""
 
+    __slots__ = (
+        "_core",
+        "_counted_as",
+        "_greeting",
+        "_mail",
+        "_peer",
+        "_peer_left",
+        "_refusal",
+        "_refusals",
+        "_service",
+        "_sign_in",
+        "_slow_octets",
+        "_waiting",
+        "_why_ended",
+        "id",
+    )
+
     def __init__(self, service: SmtpService, listener: ListenerRule) -> None:
         from_start = service.context(listener) if listener.tls_from_start else None
         super().__init__(

@@ -69,6 +69,8 @@ class MailWork:
         begun: How many mail transactions were begun.
     """
 
+    __slots__ = ("_answer", "_service", "accepted", "begun", "sign_in_is_gone", "transaction")
+
     def __init__(self, service: SmtpService, answer: Callable[[Reply], None]) -> None:
         self._service = service
         self._answer = answer

@@ -33,6 +33,22 @@ class Transaction:
         no_room: Why content that BDAT brought was not taken.
     """
 
+    __slots__ = (
+        "account",
+        "asked",
+        "at",
+        "client",
+        "content",
+        "granted_paths",
+        "grants",
+        "mail",
+        "mailboxes",
+        "no_room",
+        "recipients",
+        "recognised",
+        "taken",
+    )
+
     def __init__(
         self,
         mail: MailReceived,

@@ -1,6 +1,6 @@
 """Octets between a transport and a sans-IO core, with TLS in between when it is wanted.
 
-`StreamProtocol` owns the transport, the TLS pipe, the idle timer and both directions of
+`StreamProtocol` owns the transport, the TLS pipe, the time-out and both directions of
 back-pressure. A session derives from it and overrides the hooks; no task, future or stream reader
 is made for a command.
 """
@@ -14,6 +14,7 @@ from typing import Final, cast
 
 from posthouse.policy.networks import NetworkTable, fold
 from posthouse.protocol.proxy import ProxyError, ProxyHeader, ProxyReader
+from posthouse.wire.rounds import Moment, Rounds, rounds_of_this_loop
 from posthouse.wire.tls import TlsError, TlsPipe
 
 READ_OCTETS_MAX: Final = 32 * 1024  # at once
@@ -60,6 +61,27 @@ class StreamProtocol(asyncio.BufferedProtocol):
         is_ending: `close` or `abort` was called, or the connection is gone.
     """
 
+    __slots__ = (
+        "_buffer",
+        "_due",
+        "_handshaking",
+        "_has_opened",
+        "_idle_seconds",
+        "_last_activity",
+        "_peer_has_finished",
+        "_proxied_from",
+        "_proxy",
+        "_reading",
+        "_rounds",
+        "_tls_from_start",
+        "_transport",
+        "_unsent_at_last_look",
+        "can_write",
+        "is_ending",
+        "proxied",
+        "tls",
+    )
+
     def __init__(
         self,
         *,
@@ -71,8 +93,8 @@ class StreamProtocol(asyncio.BufferedProtocol):
         self._tls_from_start = tls
         self._transport: asyncio.Transport | None = None
         self._buffer = _READING.buffer
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._rounds: Rounds | None = None
+        self._due: Moment | None = None  # when the clock is looked at
         self._last_activity = 0.0
         self._unsent_at_last_look = 0
         self._handshaking = False
@@ -179,7 +201,7 @@ class StreamProtocol(asyncio.BufferedProtocol):
         """
         self.tls = TlsPipe(context, server_side=True)
         self._handshaking = True
-        self._arm(min(HANDSHAKE_SECONDS_MAX, self._idle_seconds))
+        self._wait(min(HANDSHAKE_SECONDS_MAX, self._idle_seconds))
 
     def pause_reading(self) -> None:
         """Take nothing more from the peer until `resume_reading`; may be repeated."""
@@ -195,8 +217,8 @@ class StreamProtocol(asyncio.BufferedProtocol):
 
     def restart_idle_timer(self) -> None:
         """Something worth waiting for happened: a whole command, a block of content."""
-        if self._loop is not None:
-            self._last_activity = self._loop.time()
+        if self._rounds is not None:
+            self._last_activity = self._rounds.time()
 
     def set_idle_time(self, idle_time: timedelta) -> None:
         """Wait so long from now on, counted from this moment."""
@@ -204,9 +226,10 @@ class StreamProtocol(asyncio.BufferedProtocol):
         self.restart_idle_timer()
         if self.is_ending:
             return
-        # A timer that rings earlier only looks at the clock and is armed again.
-        if self._timer is None or self._timer.when() > self._last_activity + self._idle_seconds:
-            self._arm(self._idle_seconds)
+        # Who is told earlier only looks at the clock, and waits again.
+        due = Rounds.number_at(self._last_activity + self._idle_seconds)
+        if self._due is None or self._due.number > due:
+            self._wait(self._idle_seconds)
 
     def close(self) -> None:
         """Send what was written, then end the connection.
@@ -241,14 +264,14 @@ class StreamProtocol(asyncio.BufferedProtocol):
     # ---------------------------------------------------------------- called by asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102 - asyncio's
-        self._loop = asyncio.get_running_loop()
+        self._rounds = rounds_of_this_loop()
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=WRITE_OCTETS_HIGH)
         self.restart_idle_timer()
         proxies = self._proxied_from
         if proxies is not None and proxies.find(self.peer_address):
             self._proxy = ProxyReader()
-            self._arm(PROXY_SECONDS_MAX)
+            self._wait(PROXY_SECONDS_MAX)
         else:
             self._begin()
 
@@ -261,7 +284,7 @@ class StreamProtocol(asyncio.BufferedProtocol):
         if self._tls_from_start is not None:
             self.start_tls(self._tls_from_start)
         else:
-            self._arm(self._idle_seconds)
+            self._wait(self._idle_seconds)
             self.stream_started()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002, D102 - asyncio's
@@ -300,9 +323,7 @@ class StreamProtocol(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002, D102 - asyncio's
         self.is_ending = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._wait_no_more()
         if self._has_opened:
             self.stream_ended()
 
@@ -363,34 +384,39 @@ class StreamProtocol(asyncio.BufferedProtocol):
         else:
             self.peer_finished()
 
-    def _arm(self, seconds: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        assert self._loop is not None, "used before connection_made"
-        self._timer = self._loop.call_later(seconds, self._look_at_the_clock)
+    def _wait(self, seconds: float) -> None:
+        assert self._rounds is not None, "used before connection_made"
+        self._wait_no_more()
+        self._due = self._rounds.in_(seconds)
+        self._due.add(self)
 
-    def _look_at_the_clock(self) -> None:
-        """Re-armed coarsely, so that activity costs one look at the clock and no timer."""
+    def _wait_no_more(self) -> None:
+        if self._due is not None:
+            self._due.discard(self)
+            self._due = None
+
+    def time_is_up(self) -> None:
+        """Look at the clock: activity only writes down when it was."""
+        self._due = None
+        if self.is_ending:
+            self._linger_ended()
+            return
         if self._handshaking or self._proxy is not None:
             self.abort()
             return
-        assert self._loop is not None, "a timer was armed"
-        idle = self._loop.time() - self._last_activity
+        assert self._rounds is not None, "a time-out was set"
+        idle = self._rounds.time() - self._last_activity
         if idle < self._idle_seconds:
-            self._arm(self._idle_seconds - idle)
+            self._wait(self._idle_seconds - idle)
             return
         self._last_activity += idle
-        self._arm(self._idle_seconds)
+        self._wait(self._idle_seconds)
         self.idle_too_long()
 
     def _linger(self) -> None:
         """Give up the ended connection once its last octets stop moving."""
-        transport = self._opened()
-        self._unsent_at_last_look = transport.get_write_buffer_size()
-        if self._timer is not None:
-            self._timer.cancel()
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(LINGER_SECONDS, self._linger_ended)
+        self._unsent_at_last_look = self._opened().get_write_buffer_size()
+        self._wait(LINGER_SECONDS)
 
     def _linger_ended(self) -> None:
         unsent = self._opened().get_write_buffer_size()

@@ -43,6 +43,8 @@ _FOLLOWING: Final = frozenset({replies.MAIL_FIRST, replies.RECIPIENT_FIRST})
 class Patience:
     """Counts since the last accepted message."""
 
+    __slots__ = ("_errors", "_idle_commands", "_limits", "_recipients", "_small_chunks")
+
     def __init__(self, limits: SessionLimits) -> None:
         self._limits = limits
         self._errors = 0

@@ -95,6 +95,22 @@ class ServerConnection:
         spoke_early: The client talked before it was greeted (RFC 5321 §4.3.1 forbids it).
     """
 
+    __slots__ = (
+        "_awaiting",
+        "_content",
+        "_limits",
+        "_lines",
+        "_mail",
+        "_patience",
+        "_swallow_octets",
+        "_unsent",
+        "extended",
+        "offer",
+        "phase",
+        "signed_in",
+        "spoke_early",
+    )
+
     def __init__(self, offer: Offer, limits: SessionLimits | None = None) -> None:
         self.phase = Phase.SILENT
         self.offer = offer
