@@ -56,6 +56,20 @@ def test_fifty_messages_share_one_flush_behind_the_first(tmp_path: Path) -> None
         assert disk.flushes <= 2
 
 
+def test_the_backlog_is_what_waits_in_memory(tmp_path: Path) -> None:
+    with opened(tmp_path) as spool:
+        assert spool.backlog().seconds == 0
+        it = accept(spool, envelope("a@example.net"))
+        accept(spool, envelope("b@example.net"))
+        waiting = spool.backlog()
+        assert waiting.arrived == 2
+        assert waiting.seconds > 0
+        assert 0 < waiting.memory_share
+        spool.settle(it, {0: Settled("delivered", "250 ok")})
+        assert spool.backlog().arrived == 2, "delivered ones are counted as well"
+        assert spool.backlog().memory_share < waiting.memory_share
+
+
 def test_what_is_delivered_at_once_never_sees_the_database(tmp_path: Path) -> None:
     with opened(tmp_path) as spool:
         it = accept(spool, envelope("a@example.net", "b@example.org"))

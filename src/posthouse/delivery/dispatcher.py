@@ -13,6 +13,7 @@ from posthouse.delivery.attempts import Attempts
 from posthouse.delivery.lanes import AS_USUAL, Lane, Lanes, Width
 from posthouse.delivery.next_hosts import HostFinder, Hosts, group_of
 from posthouse.delivery.outcomes import Deferred, Failed
+from posthouse.delivery.precedence import Precedence
 from posthouse.delivery.routes import Exchangers, Route, RouteError, Routes
 from posthouse.spool.records import StorageError, Work
 from posthouse.spool.spool import Spool
@@ -59,6 +60,7 @@ class Dispatcher:
         self._now = now
         self._log = log
         self._lanes = Lanes(width)
+        self._precedence = Precedence(spool.backlog)
         self._taken: deque[Work] = deque()  # not yet placed
         self._wanted = asyncio.Event()
         self._paused: frozenset[str] = frozenset()
@@ -166,7 +168,7 @@ class Dispatcher:
 
         If we are stopped meanwhile, what it gave is given back.
         """
-        await asyncio.sleep(0)  # others have their turn, however much there is to do
+        await self._precedence.give_way()
         if (found := self._look_in_memory()) is not None:
             return found
         asking = asyncio.create_task(asyncio.to_thread(self._ask, self._lanes.full_domains()))

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from posthouse.spool.entries import Kept
 from posthouse.spool.lane import Segment
-from posthouse.spool.records import RecipientState, Settled, Work
+from posthouse.spool.records import Backlog, RecipientState, Settled, Work
 
 ENTRY_OCTETS: Final = 2000  # that an entry costs beside its content
 
@@ -76,6 +76,7 @@ class FreshMessages:
     def __init__(self, budget_octets: int) -> None:
         self._budget = budget_octets
         self.octets = 0
+        self._arrived = 0
         self._all: dict[str, Fresh] = {}  # the oldest first
         self._due: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()  # ids by destination
         self._latest: datetime | None = None  # when one of them was accepted
@@ -88,6 +89,7 @@ class FreshMessages:
         """Take messages that are safe now."""
         with self._lock:
             for it in messages:
+                self._arrived += 1
                 self._all[it.kept.id] = it
                 accepted = it.kept.envelope.accepted
                 if self._latest is None or accepted > self._latest:
@@ -180,6 +182,13 @@ class FreshMessages:
                 octets -= it.size
                 ids.append(it.kept.id)
             return ids
+
+    def backlog(self, at: float) -> Backlog:
+        """Return how much is here at a monotonic time."""
+        with self._lock:
+            oldest = next(iter(self._all.values()), None)
+            seconds = at - oldest.since if oldest is not None else 0.0
+            return Backlog(self._arrived, seconds, self.octets / max(1, self._budget))
 
     def is_over_budget(self) -> bool:
         """Whether more is here than should be."""

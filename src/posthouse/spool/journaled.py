@@ -34,6 +34,7 @@ from posthouse.spool.journal import (
 from posthouse.spool.lane import LOOK_SECONDS, Record, Segment
 from posthouse.spool.lanes import Lanes
 from posthouse.spool.records import (
+    Backlog,
     Filters,
     JourneyEvent,
     Message,
@@ -56,7 +57,7 @@ from posthouse.spool.spool import (
 )
 from posthouse.spool.writer import Change, Done, ignore
 
-MEMORY_OCTETS: Final = 32 * 1024 * 1024
+MEMORY_OCTETS: Final = 64 * 1024 * 1024
 PAST: Final = datetime(1971, 1, 1, tzinfo=UTC)
 FAR: Final = datetime(9999, 1, 1, tzinfo=UTC)
 FRESH_SECONDS: Final = 10.0  # then a message moves to the shelf
@@ -97,6 +98,10 @@ class JournaledSpool(Spool):
         return self._writer.trouble or (lanes.trouble if lanes is not None else None)
 
     # ------------------------------------------------------------ mail comes in
+
+    def backlog(self) -> Backlog:
+        """Return what waits in memory."""
+        return self._journal.fresh.backlog(time.monotonic())
 
     def has_room(self, octets: int) -> bool:
         """Whether a message of this size would find room now; the disk is asked now and then."""

@@ -130,6 +130,20 @@ class Message(Struct, frozen=True):
     via: str = ""
 
 
+class Backlog(Struct, frozen=True):
+    """What was accepted a moment ago and is still in memory.
+
+    Attributes:
+        arrived: Messages since the start, with those that were delivered.
+        seconds: Since the oldest one was accepted; 0 if there is none.
+        memory_share: Of the memory that is meant for them.
+    """
+
+    arrived: int = 0
+    seconds: float = 0.0
+    memory_share: float = 0.0
+
+
 class Work(Struct, frozen=True):
     """A message to be tried now at one destination.
 

@@ -29,6 +29,7 @@ from posthouse.spool.moved import Moved, Row
 from posthouse.spool.reading import Readers
 from posthouse.spool.recent import BUDGET_OCTETS, RecentContents
 from posthouse.spool.records import (
+    Backlog,
     Filters,
     JourneyEvent,
     Message,
@@ -105,6 +106,10 @@ class Spool:
             raise
 
     # ------------------------------------------------------------ mail comes in
+
+    def backlog(self) -> Backlog:
+        """Return what waits in memory: nothing, all of it is on the shelf."""
+        return Backlog()
 
     @property
     def trouble(self) -> StorageError | None:
