@@ -1,4 +1,6 @@
 import os
+import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -6,14 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posthouse.mailbox import maildir
+from posthouse.mailbox.listing import UID_OCTETS_MAX, Listings, unique_ids
 from posthouse.mailbox.maildir import Entry, MaildirError
 from posthouse.mailbox.maildrop import (
     AHEAD_OCTETS_MAX,
-    UID_OCTETS_MAX,
+    AT_ONCE_OCTETS_MAX,
     MaildropInUseError,
+    open_listed,
     open_maildrop,
-    unique_ids,
 )
+
+
+def later() -> int:
+    """A clock that is ahead: whatever is in a directory has been there for a while."""
+    return time.time_ns() + 60_000_000_000
 
 
 def deliver(directory: Path, *texts: str) -> None:
@@ -126,6 +134,13 @@ def test_a_message_that_cannot_be_removed_is_counted(tmp_path: Path) -> None:
     drop.close()
 
 
+@pytest.fixture
+def network_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that cannot say what it has in memory."""
+    monkeypatch.setattr(maildir, "answers_from_memory", lambda _: False)
+
+
+@pytest.mark.usefixtures("network_disk")
 def test_messages_behind_are_read_ahead_and_given_once(tmp_path: Path) -> None:
     deliver(tmp_path, "a", "b", "c", "d")
     drop = open_maildrop(tmp_path)
@@ -138,6 +153,7 @@ def test_messages_behind_are_read_ahead_and_given_once(tmp_path: Path) -> None:
     drop.close()
 
 
+@pytest.mark.usefixtures("network_disk")
 def test_no_more_is_read_ahead_than_there_is_room_for(tmp_path: Path) -> None:
     deliver(tmp_path, "a", "b" * (AHEAD_OCTETS_MAX - 10), "c" * 20, "d")
     drop = open_maildrop(tmp_path)
@@ -145,6 +161,77 @@ def test_no_more_is_read_ahead_than_there_is_room_for(tmp_path: Path) -> None:
     assert drop.ready(2) is not None
     assert drop.ready(3) is None
     assert drop.ready(4) is None
+    drop.close()
+
+
+def test_what_the_system_has_in_memory_needs_no_thread(tmp_path: Path) -> None:
+    deliver(tmp_path, "a", "b" * AT_ONCE_OCTETS_MAX)
+    drop = open_maildrop(tmp_path)
+    assert drop.ready(1) == b"a\n"
+    assert drop.ready(2) is None
+    assert drop.ends_at_once
+    drop.close()
+
+
+def test_removing_needs_a_thread(tmp_path: Path) -> None:
+    deliver(tmp_path, "a")
+    drop = open_maildrop(tmp_path)
+    drop.mark(1)
+    assert not drop.ends_at_once
+    drop.close()
+
+
+def test_a_message_that_is_gone_is_not_ready(tmp_path: Path) -> None:
+    deliver(tmp_path, "a")
+    drop = open_maildrop(tmp_path)
+    (path,) = (tmp_path / "new").iterdir()
+    path.unlink()
+    assert drop.ready(1) is None
+    drop.close()
+
+
+def test_a_message_that_is_longer_than_its_name_tells_is_not_ready(tmp_path: Path) -> None:
+    maildir.create(tmp_path)
+    (tmp_path / "new" / "1.a.host,S=2,W=3").write_bytes(b"longer\n")
+    drop = open_maildrop(tmp_path)
+    assert drop.ready(1) is None
+    drop.close()
+
+
+@pytest.mark.usefixtures("network_disk")
+def test_without_a_word_about_memory_everything_needs_a_thread(tmp_path: Path) -> None:
+    deliver(tmp_path, "a")
+    listings = Listings(clock=later)
+    drop = open_maildrop(tmp_path, listings)
+    assert drop.ready(1) is None
+    assert not drop.ends_at_once
+    drop.close()
+    assert open_listed(tmp_path, listings) is None
+
+
+def test_a_maildrop_that_did_not_change_opens_without_a_thread(tmp_path: Path) -> None:
+    deliver(tmp_path, "a", "b")
+    listings = Listings(clock=later)
+    assert open_listed(tmp_path, listings) is None
+    first = open_maildrop(tmp_path, listings)
+    with pytest.raises(MaildropInUseError):
+        open_listed(tmp_path, listings)
+    first.close()
+    again = open_listed(tmp_path, listings)
+    assert again is not None
+    assert (again.count, again.octets) == (first.count, first.octets)
+    assert [again.uid(n) for n in again.numbers()] == [first.uid(n) for n in first.numbers()]
+    again.close()
+
+
+def test_a_maildrop_that_is_gone_is_not_opened_from_memory(tmp_path: Path) -> None:
+    deliver(tmp_path / "ann", "a")
+    listings = Listings(clock=later)
+    open_maildrop(tmp_path / "ann", listings).close()
+    shutil.rmtree(tmp_path / "ann")
+    assert open_listed(tmp_path / "ann", listings) is None
+    drop = open_maildrop(tmp_path / "ann", listings)
+    assert drop.count == 0
     drop.close()
 
 

@@ -13,6 +13,7 @@ from posthouse.protocol.framing import (
     DotWriter,
     LineBuffer,
     LineFault,
+    dotted,
     with_crlf,
 )
 
@@ -192,6 +193,11 @@ def test_what_is_written_is_read_again_and_nothing_follows(stream: bytes, cuts: 
     assert content == (
         expected if expected.endswith(b"\r\n") or not expected else expected + b"\r\n"
     )
+
+
+@given(TRICKY)
+def test_a_whole_content_is_written_as_its_pieces_are(stream: bytes) -> None:
+    assert dotted(stream) == written([stream])
 
 
 @given(TRICKY, CUTS)

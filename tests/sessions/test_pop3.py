@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,8 +16,9 @@ import pytest
 
 from posthouse.accounts.answers import Answer
 from posthouse.mailbox import maildir
+from posthouse.mailbox.listing import Listings, listed
 from posthouse.mailbox.maildir import MaildirError
-from posthouse.mailbox.maildrop import Maildrop, open_maildrop
+from posthouse.mailbox.maildrop import Maildrop, open_listed, open_maildrop
 from posthouse.policy.facts import Client
 from posthouse.sessions.pop3_service import TlsRule
 from posthouse.telemetry.events import (
@@ -318,6 +320,38 @@ async def test_a_long_listing_is_sent_in_pieces(tmp_path: Path) -> None:
         await it.leave()
 
 
+async def test_many_messages_asked_for_at_once_come_in_turn(tmp_path: Path) -> None:
+    async with pop3_world(tmp_path) as world:
+        for number in range(1, 101):
+            world.put(f"{number}.a.host", f"N: {number}\n" + ".x\n" * 1000)
+        it = await person(world)
+        await it.ask(SIGN_IN, 2)
+        it.writer.write(b"".join(b"RETR %d\r\n" % n for n in range(1, 101)) + b"NOOP\r\n")
+        it.writer.write_eof()
+        for number in range(1, 101):
+            said = [await it.line() for _ in range(1003)]
+            assert said[1] == b"N: %d\r\n" % number
+            assert set(said[2:-1]) == {b"..x\r\n"}
+            assert said[-1] == b".\r\n"
+        assert (await it.line(), await it.line()) == (b"+OK\r\n", b"")
+        await it.leave()
+
+
+async def test_a_maildrop_that_did_not_change_is_opened_from_what_is_known(tmp_path: Path) -> None:
+    async with pop3_world(tmp_path) as world:
+        world.put("1.a.host", "x\n")
+        listings = Listings(clock=lambda: time.time_ns() + 60_000_000_000)
+        open_maildrop(world.mailbox(), listings).close()
+        world.service.open_listed = lambda account: open_listed(tmp_path / account, listings)
+        one, other = await person(world), await person(world)
+        assert (await one.ask(SIGN_IN, 2))[1] == b"+OK 1 messages (3 octets)\r\n"
+        assert (await other.ask(SIGN_IN, 2))[1].startswith(b"-ERR [IN-USE]")
+        await one.ask(b"DELE 1\r\nQUIT\r\n", 2)
+        assert (await other.ask(SIGN_IN, 2))[1] == b"+OK 0 messages (0 octets)\r\n"
+        await one.leave()
+        await other.leave()
+
+
 class TornMaildrop(Maildrop):
     """The disk fails after the first block."""
 
@@ -332,7 +366,7 @@ async def test_half_a_message_never_looks_like_a_whole_one(tmp_path: Path) -> No
 
         def torn(account: str) -> Maildrop:
             lock = os.open(tmp_path, os.O_RDONLY)
-            return TornMaildrop(world.mailbox(), maildir.entries(world.mailbox()), lock)
+            return TornMaildrop(world.mailbox(), listed(world.mailbox()), lock)
 
         world.service.open_maildrop = torn
         it = await person(world)

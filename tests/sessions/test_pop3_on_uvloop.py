@@ -1,4 +1,4 @@
-"""All that holds on asyncio's loop holds on uvloop, which is what the server runs on."""
+"""All that holds on asyncio's loop holds on uvloop, as the server runs, and with any disk."""
 
 import asyncio
 import inspect
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.mailbox import maildir
 from posthouse.sessions.pop3_service import TlsRule
 from tests.sessions import test_pop3
 
@@ -18,8 +19,16 @@ SCENARIOS = {
 }
 
 
+@pytest.mark.parametrize("disk", ["local", "network"])
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
-def test_on_uvloop(scenario: Callable[..., Coroutine[None, None, None]], tmp_path: Path) -> None:
+def test_on_uvloop(
+    scenario: Callable[..., Coroutine[None, None, None]],
+    disk: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if disk == "network":  # it cannot say what it has in memory: all is done by threads
+        monkeypatch.setattr(maildir, "answers_from_memory", lambda _: False)
     arguments: dict[str, object] = {"tmp_path": tmp_path}
     if "rule" in inspect.signature(scenario).parameters:
         arguments["rule"] = TlsRule.FROM_START

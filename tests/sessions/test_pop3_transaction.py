@@ -24,6 +24,7 @@ from posthouse.protocol.pop3.events import (
 )
 from posthouse.sessions.pop3_transaction import (
     LongAnswer,
+    Message,
     answer,
     gather,
     remove_and_close,
@@ -36,6 +37,8 @@ TEXTS = st.lists(st.sampled_from(["", ".", "a: b", "..c"]), min_size=1, max_size
 def said(maildrop: Maildrop, event: Event) -> tuple[bool, str, bytes]:
     """Whether it is positive, the status text, and the content."""
     it = answer(maildrop, event)
+    if isinstance(it, Message):
+        return it.opening.is_positive, it.opening.text, it.octets.replace(b"\n", b"\r\n")
     if isinstance(it, LongAnswer):
         gathered = gather(it)
         assert not isinstance(gathered, maildir.MaildirError)
@@ -111,6 +114,7 @@ class Sessions(RuleBasedStateMachine):
             message = self.listed[number - 1]
             got = said(self.maildrop, MessageRequested(number))
             assert got == (True, f"{len(message)} octets", message)
+            assert b"".join(self.maildrop.read(number)) == message
         else:
             assert not said(self.maildrop, MessageRequested(number))[0]
 

@@ -6,6 +6,7 @@ octets with CRLF, so that counting a large maildrop opens no file.
 """
 
 import contextlib
+import errno
 import os
 import re
 import socket
@@ -127,6 +128,41 @@ def entries(directory: Path) -> list[Entry]:
     return sorted(found.values(), key=_arrival)
 
 
+def named_octets(name: str) -> int | None:
+    """Return the octets with CRLF that a file name tells, or None if it does not."""
+    size = _WIRE_OCTETS.search(name)
+    return None if size is None else int(size[1])
+
+
+def read_from_memory(directory: Path, entry: Entry) -> bytes | None:
+    """Return a message as it is kept, if the system has it in memory; waits for no disk.
+
+    Only for short ones: all of it is read at once. None as well if anything is wrong with it:
+    `read` says what.
+    """
+    buffer = memoryview(bytearray(entry.octets + 1))
+    size = 0
+    try:
+        file = _open_file(f"{directory}/{entry.folder}/{entry.name}")
+        try:
+            while got := os.preadv(file, (buffer[size:],), size, os.RWF_NOWAIT):
+                size += got
+        finally:
+            os.close(file)
+    except OSError:  # not in memory, not there, or the file system cannot say
+        return None
+    return None if size > entry.octets else buffer[:size].tobytes()
+
+
+def answers_from_memory(file: int) -> bool:
+    """Whether the file system of an open file can say what it has in memory: local disks can."""
+    try:
+        os.preadv(file, (bytearray(1),), 0, os.RWF_NOWAIT)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    return True
+
+
 def read(directory: Path, entry: Entry) -> Iterator[bytes]:
     """Yield the message in blocks, every line ended by CRLF. Blocks.
 
@@ -224,9 +260,9 @@ def _scan(directory: Path, folder: str) -> Iterator[Entry]:
             name = item.name
             if name.startswith(".") or not item.is_file(follow_symlinks=False):
                 continue
-            size = _WIRE_OCTETS.search(name)
-            if size is not None:
-                yield Entry(name, folder, int(size[1]))
+            octets = named_octets(name)
+            if octets is not None:
+                yield Entry(name, folder, octets)
             else:
                 with contextlib.suppress(FileNotFoundError):
                     yield Entry(name, folder, _sizes.of(item))
@@ -237,7 +273,7 @@ def _arrival(entry: Entry) -> tuple[int, str]:
     return (int(seconds) if seconds.isdecimal() and len(seconds) < 19 else 0), entry.name
 
 
-def _open_file(path: Path) -> int:
+def _open_file(path: Path | str) -> int:
     """Open for reading; never follow a link out of the mailbox."""
     return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
 

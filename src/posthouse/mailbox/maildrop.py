@@ -1,21 +1,18 @@
 """The numbered view of a mailbox on which one POP3 session works (RFC 1939 sections 3 to 6)."""
 
 import fcntl
-import hashlib
 import os
-import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from posthouse.mailbox import maildir
-from posthouse.mailbox.maildir import Entry, MaildirError
+from posthouse.mailbox.listing import Listing, Listings, listed
+from posthouse.mailbox.maildir import MaildirError
 
 LOCK_NAME: Final = "posthouse-pop3.lock"
-UID_OCTETS_MAX: Final = 70  # RFC 1939 section 7
 AHEAD_OCTETS_MAX: Final = 64 * 1024  # of messages that were read before they are asked for
-_UID: Final = re.compile(r"[\x21-\x7e]{1,70}")
+AT_ONCE_OCTETS_MAX: Final = 64 * 1024  # of a message that is read without a thread
 
 
 class MaildropInUseError(MaildirError):
@@ -27,17 +24,18 @@ class Maildrop:
 
     Numbers, sizes and unique ids stay as they were, whatever other programs do to the mailbox.
     Nothing is removed before `remove_marked`. `open_maildrop`, `read`, `read_ahead` and
-    `remove_marked` block and belong into a thread; the rest is memory only.
+    `remove_marked` block and belong into a thread; the rest waits for no disk.
     """
 
-    def __init__(self, directory: Path, entries: Sequence[Entry], lock: int) -> None:
+    def __init__(self, directory: Path, listing: Listing, lock: int) -> None:
         self._directory = directory
-        self._entries = entries
-        self._uids = unique_ids(entries)
+        self._entries = listing.entries
+        self._uids = listing.uids
         self._lock = lock
         self._marked: set[int] = set()
-        self._octets = sum(entry.octets for entry in entries)
+        self._octets = listing.octets
         self._ready: dict[int, bytes] = {}
+        self._at_once = maildir.answers_from_memory(lock)
 
     @property
     def highest(self) -> int:
@@ -90,8 +88,14 @@ class Maildrop:
         return maildir.read(self._directory, self._entries[number - 1])
 
     def ready(self, number: int) -> bytes | None:
-        """Return the message, with CRLF, if it was read ahead; not twice."""
-        return self._ready.pop(number, None)
+        """Return the message if that needs no thread: it was read ahead, or is in memory.
+
+        Its lines end with CRLF or with LF. What was read ahead is given once.
+        """
+        ahead = self._ready.pop(number, None)
+        if ahead is None and self._at_once and self.size(number) <= AT_ONCE_OCTETS_MAX:
+            return maildir.read_from_memory(self._directory, self._entries[number - 1])
+        return ahead
 
     def read_ahead(self, number: int) -> None:
         """Read short messages behind this one: most programs fetch all of them in turn. Blocks."""
@@ -107,6 +111,11 @@ class Maildrop:
                 except MaildirError:  # told when it is asked for
                     break
 
+    @property
+    def ends_at_once(self) -> bool:
+        """Whether `remove_marked` and `close` need no thread: nothing is to be removed."""
+        return self._at_once and not self._marked
+
     def remove_marked(self) -> int:
         """Remove the marked messages and return how many could not be removed. Blocks."""
         marked = [self._entries[number - 1] for number in sorted(self._marked)]
@@ -120,8 +129,12 @@ class Maildrop:
             self._lock = -1
 
 
-def open_maildrop(directory: Path) -> Maildrop:
+def open_maildrop(directory: Path, listings: Listings | None = None) -> Maildrop:
     """Lock the maildrop for one session and number its messages. Blocks.
+
+    Args:
+        directory: Its Maildir.
+        listings: Where it is remembered what it held, for `open_listed`.
 
     Raises:
         MaildropInUseError: If another session has it.
@@ -130,33 +143,38 @@ def open_maildrop(directory: Path) -> Maildrop:
     maildir.create(directory)
     lock = _locked(directory)
     try:
-        return Maildrop(directory, maildir.entries(directory), lock)
+        if listings is None or not maildir.answers_from_memory(lock):
+            return Maildrop(directory, listed(directory), lock)
+        return Maildrop(directory, listings.read(directory), lock)
     except BaseException:
         os.close(lock)
         raise
 
 
-def unique_ids(entries: Sequence[Entry]) -> list[str]:
-    """Return a unique id for each entry: the unique part of its name where that may stand there.
+def open_listed(directory: Path, listings: Listings) -> Maildrop | None:
+    """Open the maildrop without a thread if it was listed lately and did not change.
 
-    A name that is too long, has other characters or occurs twice is hashed, so that the id is
-    the same in every session without anything being kept.
+    Raises:
+        MaildropInUseError: If another session has it.
     """
-    names = [entry.unique for entry in entries]
-    seen = Counter(names)
-    return [
-        name if seen[name] == 1 and _UID.fullmatch(name) else _hashed(entry.key)
-        for name, entry in zip(names, entries, strict=True)
-    ]
-
-
-def _hashed(key: str) -> str:
-    return hashlib.sha256(os.fsencode(key)).hexdigest()[:48]
+    if directory not in listings:
+        return None
+    try:
+        lock = _locked(directory)
+    except MaildropInUseError:
+        raise
+    except MaildirError:  # `open_maildrop` mends it, or says what is wrong
+        return None
+    listing = listings.unchanged(directory)
+    if listing is None:
+        os.close(lock)
+        return None
+    return Maildrop(directory, listing, lock)
 
 
 def _locked(directory: Path) -> int:
     """Return the descriptor that holds the lock; the system frees it if we are killed."""
-    path = directory / LOCK_NAME
+    path = f"{directory}/{LOCK_NAME}"
     try:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:

@@ -216,6 +216,16 @@ class DotWriter:
         return b".\r\n" if self._at_line_start else b"\r\n.\r\n"
 
 
+def dotted(content: bytes) -> bytes:
+    """Return a whole content as `DotWriter` makes it, with its end; lines may end with LF."""
+    if b"\r" in content:
+        content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    lines = content.replace(b"\n.", b"\n..").replace(b"\n", b"\r\n")
+    first = b"." if content.startswith(b".") else b""
+    last = b"" if content.endswith(b"\n") or not content else b"\r\n"
+    return b"".join((first, lines, last, b".\r\n"))
+
+
 def with_crlf(octets: bytes) -> bytes:
     """Return `octets` with every CRLF, bare CR and bare LF as CRLF."""
     return octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")

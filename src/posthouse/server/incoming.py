@@ -20,7 +20,8 @@ from posthouse.dns.lookups import look_up_by
 from posthouse.dns.watched import WatchedNames
 from posthouse.mail.envelope import Envelope
 from posthouse.mail.message import HeaderSection
-from posthouse.mailbox.maildrop import Maildrop, open_maildrop
+from posthouse.mailbox.listing import Listings
+from posthouse.mailbox.maildrop import Maildrop, open_listed, open_maildrop
 from posthouse.policy.facts import Address, Client, Request
 from posthouse.policy.rules import ListenerRule, Rules
 from posthouse.protocol.smtp.offer import SessionLimits
@@ -60,6 +61,7 @@ class Incoming:
     ) -> None:
         self._ground = ground
         self._configuration = configuration
+        self._listings = Listings()
         self._executor = ThreadPoolExecutor(MAILDROP_THREADS, thread_name_prefix="maildrops")
         self.verifier = Verifier(
             ground.stores.accounts,
@@ -197,10 +199,14 @@ class Incoming:
             limits=pop3_limits(configuration),
             census=self.census,
             note_failure=self._note_failure,
+            open_listed=self._open_listed,
         )
 
     def _open_maildrop(self, account: str) -> Maildrop:
-        return open_maildrop(self._ground.maildir_of(account))
+        return open_maildrop(self._ground.maildir_of(account), self._listings)
+
+    def _open_listed(self, account: str) -> Maildrop | None:
+        return open_listed(self._ground.maildir_of(account), self._listings)
 
     def _note_sign_in(self, account: str, address: Address, at: datetime) -> None:
         self._ground.stores.pop_sign_ins.note(address, account, at)

@@ -31,7 +31,14 @@ from posthouse.protocol.pop3.server import Offer, ServerConnection
 from posthouse.sessions import pop3_transaction
 from posthouse.sessions.pop3_service import Pop3Service, TlsRule
 from posthouse.sessions.pop3_sign_in import Opened, Result, SignInWork
-from posthouse.sessions.pop3_transaction import Gathered, LongAnswer, gather, remove_and_close
+from posthouse.sessions.pop3_transaction import (
+    READ_OCTETS,
+    Gathered,
+    LongAnswer,
+    Message,
+    gather,
+    remove_and_close,
+)
 from posthouse.telemetry import events as log_events
 from posthouse.wire.stream import ENOUGH_OCTETS, StreamProtocol
 from posthouse.wire.tls import TlsError
@@ -159,13 +166,17 @@ class Pop3Session(StreamProtocol):
         return self._work is not None or self._long_answer is not None
 
     def _advance(self) -> None:
-        """Answer all commands that can be answered now, in one write."""
+        """Answer all commands that can be answered now, in one write; others have their turn."""
         while not (self._is_busy or self._stopping or self.is_ending) and self.can_write:
             event = self._core.next_event()
             if event is None:
                 break
             self.restart_idle_timer()
             self._handle(event)
+            if self._core.unsent_octets >= READ_OCTETS:
+                asyncio.get_running_loop().call_soon(self._advance)
+                self._flush()
+                return
         self._flush()
         if self.is_ending or self._is_busy:
             return
@@ -238,8 +249,11 @@ class Pop3Session(StreamProtocol):
         self._flush()
         self.start_tls(context)
 
-    def _answer(self, answer: Reply | LongAnswer) -> None:
-        if isinstance(answer, Reply):
+    def _answer(self, answer: Reply | Message | LongAnswer) -> None:
+        if isinstance(answer, Message):
+            self._core.answer_whole(answer.opening, answer.octets)
+            self._retrieved += 1
+        elif isinstance(answer, Reply):
             self._core.answer(answer)
         else:
             self._long_answer = answer
@@ -342,6 +356,8 @@ class Pop3Session(StreamProtocol):
         self._why = "quit"
         if self._maildrop is None:
             self._core.answer(replies.BYE)
+        elif self._maildrop.ends_at_once:
+            self._quitted(remove_and_close(self._maildrop))
         else:
             self._run(partial(remove_and_close, self._maildrop), self._quitted)
 

@@ -79,6 +79,7 @@ class Pop3Service(Struct, eq=False):
         listener: Name of the listener, for the log.
         verifier: Checks passwords.
         open_maildrop: Opens and locks the maildrop of an account; blocks, runs in `executor`.
+        open_listed: Opens and locks it if that needs no thread, else returns None.
         note_sign_in: Told of each sign-in and each later command (account, address, time): POP
             windows are counted from the last command. Must not block.
         note_failure: Told of each failed sign-in (name, client, answer); returns its case.
@@ -110,6 +111,7 @@ class Pop3Service(Struct, eq=False):
     census: Census = field(default_factory=Census)
     sessions: set[OpenSession] = field(default_factory=set)
     note_failure: Callable[[str, Client, Answer], str] = lambda *_: ""
+    open_listed: Callable[[str], Maildrop | None] = lambda _: None
     last_sign_ins: dict[str, datetime] = field(default_factory=dict)
 
     def may_come_again(self, account: str, now: datetime) -> bool:

@@ -174,7 +174,11 @@ class SignInWork:
         service.log(SignedIn(self._session, client, service.listener, account, mechanism))
         loop = asyncio.get_running_loop()
         try:
-            maildrop = await loop.run_in_executor(service.executor, service.open_maildrop, account)
+            maildrop = service.open_listed(account)
+            if maildrop is None:
+                maildrop = await loop.run_in_executor(
+                    service.executor, service.open_maildrop, account
+                )
         except MaildropInUseError:
             return Refusal(replies.MAILDROP_IN_USE)
         except MaildirError as error:

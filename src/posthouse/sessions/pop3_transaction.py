@@ -49,7 +49,19 @@ class LongAnswer(Struct):
             self.blocks.close()
 
 
-def answer(maildrop: Maildrop, event: Event) -> Reply | LongAnswer:
+class Message(Struct, frozen=True):
+    """A whole message, small enough to be sent at once.
+
+    Attributes:
+        opening: Status line before the content.
+        octets: The content; its lines end with CRLF or with LF.
+    """
+
+    opening: Reply
+    octets: bytes
+
+
+def answer(maildrop: Maildrop, event: Event) -> Reply | LongAnswer | Message:
     """Return the answer to a command of the TRANSACTION state; nothing is read yet."""
     match event:
         case StatusRequested():
@@ -96,13 +108,13 @@ def _one_or_all(
     return replies.ok(f"{number} {value}")
 
 
-def _message(maildrop: Maildrop, number: int, lines: int | None) -> LongAnswer:
+def _message(maildrop: Maildrop, number: int, lines: int | None) -> LongAnswer | Message:
     if lines is not None:
         blocks = content.top(maildrop.read(number), lines)
         return LongAnswer(replies.ok(), blocks, reads_files=True, is_message=True)
     opening = replies.content_follows(maildrop.size(number))
     if (octets := maildrop.ready(number)) is not None:
-        return LongAnswer(opening, iter((octets,)), is_message=True)
+        return Message(opening, octets)
     ahead = partial(maildrop.read_ahead, number)
     blocks = maildrop.read(number)
     return LongAnswer(opening, blocks, reads_files=True, is_message=True, ahead=ahead)

@@ -4,7 +4,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from posthouse.protocol.framing import DotWriter, LineBuffer, LineFault
+from posthouse.protocol.framing import DotWriter, LineBuffer, LineFault, dotted
 from posthouse.protocol.pop3 import replies
 from posthouse.protocol.pop3.commands import (
     CharacterError,
@@ -131,6 +131,11 @@ class ServerConnection:
         """Received and not yet turned into events."""
         return len(self._unread)
 
+    @property
+    def unsent_octets(self) -> int:
+        """Ready for the peer."""
+        return len(self._unsent)
+
     def greet(self, reply: Reply) -> None:
         """Say the first line; a negative one ends the session."""
         self._unsent += reply.encode()
@@ -209,12 +214,19 @@ class ServerConnection:
         self._errors = 0
         self._take_awaiting()
 
+    def answer_whole(self, reply: Reply, content: bytes) -> None:
+        """Answer the event by a positive reply and all of its content; lines may end with LF."""
+        assert reply.is_positive, "only a positive reply has content"
+        self._unsent += reply.encode(self.language)
+        self._unsent += dotted(content)
+        self._errors = 0
+        self._take_awaiting()
+
     def answer_capabilities(self) -> None:
         """Answer `CapabilitiesRequested` by what is offered now (RFC 2449 section 5)."""
         assert isinstance(self._awaiting, CapabilitiesRequested), "CAPA was not asked"
-        self.begin_content(replies.CAPABILITIES)
-        self.send_content("".join(f"{line}\r\n" for line in self._capabilities()).encode("ascii"))
-        self.end_content()
+        lines = "".join(f"{line}\r\n" for line in self._capabilities())
+        self.answer_whole(replies.CAPABILITIES, lines.encode("ascii"))
 
     def tls_started(self) -> None:
         """Go on after the handshake; what was said in clear is forgotten (RFC 2595 section 4)."""
