@@ -118,7 +118,7 @@ class MemoryAccountStore:
     def aliases(self) -> tuple[Alias, ...]:
         return tuple(Alias(place, targets) for place, targets in sorted(self._aliases.items()))
 
-    def credentials(self, name: str) -> tuple[Credential, ...]:
+    def credentials(self, name: str, *, lately: bool = False) -> tuple[Credential, ...]:
         key = self._key(name)
         return self.credentials_of(key) if key else ()
 

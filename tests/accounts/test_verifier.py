@@ -2,12 +2,15 @@ import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Final
 
 import pytest
 
 from posthouse.accounts import verifier as module
 from posthouse.accounts.passwords import generate_password, hash_generated, hash_password
+from posthouse.accounts.shared import LATELY_SECONDS
+from posthouse.accounts.sqlite import SqliteAccountStore
 from posthouse.accounts.store import Credential, StoreError
 from posthouse.accounts.verifier import (
     Answer,
@@ -148,6 +151,23 @@ async def test_a_changed_password_is_not_remembered(
     store.set_password("ann", hash_password("another one"))
     assert await ask(verifier, PASSWORD) == Failed()
     assert isinstance(await ask(verifier, "another one"), Verified)
+
+
+async def test_a_password_that_another_process_changed_is_forgotten_in_a_moment(
+    tmp_path: Path,
+) -> None:
+    ours, theirs = (SqliteAccountStore(tmp_path / "accounts.db") for _ in range(2))
+    theirs.add(parse_mailbox("ann@example.com"), HASH)
+    verifier = Verifier(ours, pause=timedelta(0))
+    for _ in range(2):
+        assert isinstance(await ask(verifier, PASSWORD), Verified)
+    theirs.set_password("ann", hash_password("another one"))
+    assert isinstance(await ask(verifier, "another one"), Verified), "at once"
+    await asyncio.sleep(LATELY_SECONDS)
+    assert await ask(verifier, PASSWORD) == Failed()
+    verifier.close()
+    ours.close()
+    theirs.close()
 
 
 async def test_failures_lock_the_account_for_that_address_only(

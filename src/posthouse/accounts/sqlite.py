@@ -194,14 +194,15 @@ class SqliteAccountStore:
 
     # passwords
 
-    def credentials(self, name: str) -> tuple[Credential, ...]:
+    def credentials(self, name: str, *, lately: bool = False) -> tuple[Credential, ...]:
         """Return the passwords of an account, its own first."""
 
         def answer(connection: sqlite3.Connection) -> tuple[Credential, ...]:
             key = rows.sign_in_key(connection, name)
             return rows.credentials(connection, key) if key else ()
 
-        return self._file.read(("credentials", name), answer)
+        read = self._file.read_lately if lately else self._file.read
+        return read(("credentials", name), answer)
 
     def add_submission_password(
         self, account: str, label: str, password_hash: str, *, scram: str = ""
@@ -252,8 +253,11 @@ class SqliteAccountStore:
         return self._file.read("salt key", rows.salt_key)
 
     def all_know_scram(self) -> bool:
-        """Whether every open account can sign in by SCRAM with its own password."""
-        return self._file.read("all know scram", rows.all_know_scram)
+        """Whether every open account can sign in by SCRAM with its own password, a moment ago."""
+        (answer,) = self._file.read_lately(
+            "all know scram", lambda connection: (rows.all_know_scram(connection),)
+        )
+        return answer
 
     def note_used(self, credential_id: int, at: datetime) -> None:
         """Remember that a password was used."""

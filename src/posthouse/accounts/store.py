@@ -243,8 +243,11 @@ class AccountStore(Protocol):
         """Return all aliases by address."""
         ...
 
-    def credentials(self, name: str) -> tuple[Credential, ...]:
-        """Return the passwords of an account, its own first; empty if unknown."""
+    def credentials(self, name: str, *, lately: bool = False) -> tuple[Credential, ...]:
+        """Return the passwords of an account, its own first; empty if unknown.
+
+        With `lately` those of a moment ago will do.
+        """
         ...
 
     def add_submission_password(
@@ -283,7 +286,7 @@ class AccountStore(Protocol):
         ...
 
     def all_know_scram(self) -> bool:
-        """Whether every open account can sign in by SCRAM with its own password."""
+        """Whether every open account can sign in by SCRAM with its own password, a moment ago."""
         ...
 
     def note_used(self, credential_id: int, at: datetime) -> None:

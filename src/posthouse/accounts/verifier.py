@@ -165,6 +165,8 @@ class Verifier:
         Attempts for one account from one address are checked one after another, so that a
         thousand at once cannot outrun the count of failures.
         """
+        if (verified := self._known(name, password, address, purpose)) is not None:
+            return verified
         begun = asyncio.get_running_loop().time()
         answer = await self._in_turn(name, password, address, purpose)
         if isinstance(answer, Failed):
@@ -226,6 +228,22 @@ class Verifier:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     # ---------------------------------------------------------------- passwords
+
+    def _known(
+        self, name: str, password: str, address: Address, purpose: Purpose
+    ) -> Verified | None:
+        """Return the account if the same was right lately; changes are noticed in a moment."""
+        pairs, now = _pairs(name, address), self._now()
+        try:
+            if self.lockout.is_locked(pairs[0], now) or not (account := self._store.find(name)):
+                return None
+            credentials = self._credentials(account, purpose, lately=True)
+            found = self._memory.find(credentials, prepare(password), now)
+            if found is None or not self._store.is_valid(found.id):
+                return None
+        except (StoreError, PasswordError):
+            return None
+        return self._verified(account, found, pairs)
 
     async def _in_turn(
         self, name: str, password: str, address: Address, purpose: Purpose
@@ -379,8 +397,10 @@ class Verifier:
     async def _in_a_thread(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
-    def _credentials(self, account: Account | None, purpose: Purpose) -> tuple[Credential, ...]:
-        credentials = self._store.credentials(account.name) if account else ()
+    def _credentials(
+        self, account: Account | None, purpose: Purpose, *, lately: bool = False
+    ) -> tuple[Credential, ...]:
+        credentials = self._store.credentials(account.name, lately=lately) if account else ()
         if purpose is Purpose.FETCH:
             return tuple(it for it in credentials if it.kind is CredentialKind.ACCOUNT)
         return credentials

@@ -67,7 +67,8 @@ class Pop3Session(StreamProtocol):
             proxied_from=service.proxied_from,
         )
         self._service = service
-        self._core = ServerConnection(service.offer(is_encrypted=from_start), service.limits.core)
+        self._offer = Offer()
+        self._core = ServerConnection(self._offer, service.limits.core)
         self._id = f"p{next(_numbers)}"
         self._sign_in = SignInWork(service, self._id)
         self._account = ""
@@ -106,9 +107,8 @@ class Pop3Session(StreamProtocol):
             self._why = "refused"
             self._core.greet(replies.TOO_BUSY)
         else:
-            offer = self._offer()
-            self._core.set_offer(offer)
-            stamp = f" {self._sign_in.stamp_greeting()}" if offer.apop else ""
+            self._make_offer()
+            stamp = f" {self._sign_in.stamp_greeting()}" if self._offer.apop else ""
             self._core.greet(replies.ok(f"{self._service.hostname} Posthouse POP3 ready{stamp}"))
         self._flush()
 
@@ -122,7 +122,7 @@ class Pop3Session(StreamProtocol):
         self._log_tls()
         self._sign_in.forget()
         self._core.tls_started()
-        self._core.set_offer(self._offer())
+        self._make_offer()
 
     def tls_failed(self, error: TlsError) -> None:
         """Note why the handshake failed."""
@@ -266,10 +266,10 @@ class Pop3Session(StreamProtocol):
             case UserNamed():
                 self._core.answer(replies.NAME_TAKEN)
             case MechanismsRequested():
-                names = "".join(f"{name}\r\n" for name in self._offer().mechanisms).encode("ascii")
+                names = "".join(f"{name}\r\n" for name in self._offer.mechanisms).encode("ascii")
                 self._answer(LongAnswer(replies.MECHANISMS, iter([names])))
             case PasswordGiven() | ApopGiven() | AuthRequested() | SaslResponse():
-                turn = self._sign_in.take(event, self._offer().mechanisms)
+                turn = self._sign_in.take(event, self._offer.mechanisms)
                 if isinstance(turn, Reply | replies.Challenge):
                     self._core.answer(turn)
                 else:
@@ -300,11 +300,12 @@ class Pop3Session(StreamProtocol):
                 self._core.answer(replies.TOO_MANY_FAILURES)
                 self._core.end()
 
-    def _offer(self) -> Offer:
-        """What may be done now; asked again where it may have changed."""
-        return self._service.offer(
+    def _make_offer(self) -> None:
+        """Offer what may be done now; again where it may have changed."""
+        self._offer = self._service.offer(
             is_encrypted=self.is_encrypted, can_bind=bool(self._sign_in.bindings)
         )
+        self._core.set_offer(self._offer)
 
     # ---------------------------------------------------------------- long answers
 
