@@ -180,6 +180,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA temp_store = MEMORY")  # else a file for each long statement
     connection.execute("PRAGMA wal_autocheckpoint = 0")  # the writer does it between two groups
     connection.execute("PRAGMA journal_size_limit = 67108864")
     _upgrade(connection, version)

@@ -67,6 +67,7 @@ def open_for_writing(path: Path, kind: Kind) -> sqlite3.Connection:
             raise StoreError(f"{path} is empty, it has lost its contents: {kind.remedy}")
         connection = _connect(path.absolute().as_uri() + "?mode=rw")
         try:
+            connection.execute("PRAGMA temp_store = MEMORY")  # else a file for each long statement
             _upgrade(connection, path, kind)
         except BaseException:
             connection.close()
