@@ -51,6 +51,7 @@ class Attempt:
 
     Attributes:
         open: Places of the recipients without an outcome.
+        outcomes: Those of the others.
     """
 
     def __init__(self, work: Work, content: Content, *, probe: bool = False) -> None:
@@ -58,7 +59,7 @@ class Attempt:
         self.destination = work.destination
         self._probe = probe
         self.open = work.indices
-        self._outcomes: dict[int, Outcome] = {}
+        self.outcomes: dict[int, Outcome] = {}
         self._trouble: Deferred | Failed = NO_HOST
         self._promises_no_tls: Failed | None = None
         self._work = work
@@ -78,15 +79,16 @@ class Attempt:
         """The outcomes, where `outcome` is that of all that are open."""
         if self.open:
             self._decide(self.open, outcome)
-        return self._outcomes
+        return self.outcomes
 
     def _decide(self, places: Iterable[int], outcome: Outcome) -> None:
         for place in places:
-            self._outcomes[place] = outcome
+            self.outcomes[place] = outcome
         self._look_what_is_open()
 
     def _look_what_is_open(self) -> None:
-        self.open = tuple(place for place in self.open if place not in self._outcomes)
+        every = len(self.outcomes) == len(self._work.recipients)
+        self.open = () if every else tuple(it for it in self.open if it not in self.outcomes)
 
     def failed_at(self, host: Host, error: HostError) -> None:
         """No message could be given to this host."""
@@ -147,16 +149,15 @@ class Attempt:
 
     async def batch_for(self, session: HopSession) -> Batch | None:
         """What this host can be asked for; the others fail, and are decided now."""
-        if not self.open:
-            return None
+        extensions = session.extensions
         try:
-            content, body = await self._content_for(session.extensions)
+            content, body = await self._content_for(extensions)
         except ConversionError as error:
             words = f"{session.host} does not take such content, and it cannot be converted"
             failed = Failed("5.6.3", f"{words}: {error}")
             self._decide(self.open, failed)
             return None
-        return self._batch(session, content, body)
+        return self._batch(session, extensions, content, body)
 
     async def _content_for(self, extensions: Extensions) -> tuple[Content, str]:
         """The content as a host can take it, converted where it must be, and its BODY.
@@ -176,19 +177,19 @@ class Attempt:
         wide = fit is Fit.EIGHT_BIT and (body == "8BITMIME" or not await content.is_ascii())
         return content, "8BITMIME" if wide else "7BIT"
 
-    def _batch(self, session: HopSession, content: Content, body: str) -> Batch | None:
-        envelope, extensions = self._work.envelope, session.extensions
+    def _batch(
+        self, session: HopSession, extensions: Extensions, content: Content, body: str
+    ) -> Batch | None:
+        envelope = self._work.envelope
         utf8 = envelope.smtputf8 and not self.content.header.octets.isascii()
-        places = self.open
         if not extensions.smtputf8 and not utf8:
-            foreign = [at for at in places if not envelope.recipients[at].mailbox.is_ascii]
-            if foreign:
-                self._decide(foreign, Failed("5.6.7", NOT_INTERNATIONAL))
-                places = self.open
-        places = places[:RECIPIENTS_MAX]
+            self._refuse_foreign()
+        places, recipients = self.open[:RECIPIENTS_MAX], envelope.recipients
+        if len(places) < len(recipients):
+            recipients = tuple(recipients[at] for at in places)
         outgoing = Outgoing(
             reverse_path=envelope.reverse_path,
-            recipients=tuple(envelope.recipients[at] for at in places),
+            recipients=recipients,
             octets=None if self._probe else content.octets,
             body=body,
             smtputf8=utf8,
@@ -210,6 +211,13 @@ class Attempt:
             return None
         return Batch(outgoing, places, content)
 
+    def _refuse_foreign(self) -> None:
+        """Fail the recipients that no host without SMTPUTF8 can take."""
+        recipients = self._work.envelope.recipients
+        foreign = [at for at in self.open if not recipients[at].mailbox.local_part.isascii()]
+        if foreign:
+            self._decide(foreign, Failed("5.6.7", NOT_INTERNATIONAL))
+
     def note(self, batch: Batch, sent: Sent, session: HopSession) -> None:
         """Take the result of a transaction.
 
@@ -223,10 +231,10 @@ class Attempt:
                 continue
             if reply is not None:
                 deadline = batch.outgoing.deliver_by
-                self._outcomes[place] = _outcome(reply, recipient, session, deadline)
+                self.outcomes[place] = _outcome(reply, recipient, session, deadline)
             elif sent.ambiguous:
                 words = f"{NOT_ACKNOWLEDGED} ({sent.lost})"
-                self._outcomes[place] = Deferred(
+                self.outcomes[place] = Deferred(
                     "4.4.2", words, session.host, tls=session.protection
                 )
         self._look_what_is_open()
@@ -268,7 +276,8 @@ def _barred(one: Assurance, host: Host) -> Deferred | Failed:
 def _outcome(
     reply: Reply, recipient: Recipient, session: HopSession, deadline: DeliverBy | None
 ) -> Outcome:
-    reports = session.extensions.dsn and Notify.SUCCESS in recipient.notify
+    asked = bool(recipient.notify) and Notify.SUCCESS in recipient.notify
+    reports = asked and session.extensions.dsn
     final = session.is_lmtp
     forgets = deadline is not None and session.extensions.deliver_by_seconds_min is None
     return outcome_of(reply, Speaker(session.host, session.protection, reports, final, forgets))

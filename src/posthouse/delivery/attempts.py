@@ -1,7 +1,7 @@
 """One attempt, from the work to what the spool and the log are told."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -35,9 +35,12 @@ class Deliverer(Protocol):
 
 
 class Carrier(Protocol):
-    """Brings mail to other servers."""
+    """Brings mail to other servers.
 
-    async def deliver(self, route: Route, work: Work, content: Content) -> dict[int, Outcome]:
+    One that stands before another hands on what it has nothing to do for, and is out of the way.
+    """
+
+    def deliver(self, route: Route, work: Work, content: Content) -> Awaitable[dict[int, Outcome]]:
         """Try once; by place in the envelope."""
         ...
 
@@ -104,7 +107,11 @@ class Attempts:
         """Try once, settle, and return the outcomes."""
         content = Content(self._spool, work.id, work.octets)
         try:
-            outcomes = await self._deliver(route, work, content)
+            refusal = self._not_tried(work)
+            if refusal is None:
+                outcomes = await self._on_its_way(route, work, content)
+            else:
+                outcomes = dict.fromkeys(work.indices, refusal)
         except StorageError as error:
             self._log(events.StoreFailed("spool", str(error)))
             unreadable = Deferred("4.3.0", "the spool cannot be read at the moment")
@@ -138,43 +145,48 @@ class Attempts:
         for event in told(settlement):
             self._log(event)
 
-    def _untimely(self, envelope: Envelope) -> Outcome | None:
-        """Why a message is not tried now: its sender said until when, or from when on."""
-        deadline, release = envelope.deliver_by, envelope.release
-        if deadline is None and release is None:
+    def _not_tried(self, work: Work) -> Outcome | None:
+        """Why a message is not tried now; None if it is."""
+        if work.bounce:
+            return Failed("5.7.0", work.bounce)
+        envelope = work.envelope
+        if envelope.deliver_by is None and envelope.release is None:
             return None
-        now = self._now()
+        return self._untimely(envelope)
+
+    def _untimely(self, envelope: Envelope) -> Outcome | None:
+        """Whether its sender said until when, or from when on."""
+        deadline, release, now = envelope.deliver_by, envelope.release, self._now()
         if deadline is not None and envelope.returned_when_late and now >= deadline:
             return Failed("5.4.7", TOO_LATE)
         if release is not None and now < release:  # somebody wanted to hurry it
             return Deferred("4.2.0", TOO_EARLY)
         return None
 
-    async def _deliver(self, route: Route, work: Work, content: Content) -> dict[int, Outcome]:
-        if work.bounce:
-            return dict.fromkeys(work.indices, Failed("5.7.0", work.bounce))
-        if (untimely := self._untimely(work.envelope)) is not None:
-            return dict.fromkeys(work.indices, untimely)
+    def _on_its_way(
+        self, route: Route, work: Work, content: Content
+    ) -> Awaitable[dict[int, Outcome]]:
         match route.via:
             case LocalMailboxes():
-                return await self._ways.local.deliver(work, content)
+                return self._ways.local.deliver(work, content)
             case Capture():
-                return await self._ways.capture.deliver(work, content)
+                return self._ways.capture.deliver(work, content)
             case _:
-                return await self._ways.transport.deliver(route, work, content)
+                return self._ways.transport.deliver(route, work, content)
 
 
-def told(settlement: Settlement) -> Iterator[LogEvent]:
-    """Yield what the log says of an attempt."""
+def told(settlement: Settlement) -> list[LogEvent]:
+    """Return what the log says of an attempt."""
     work, now = settlement.tally.work, settlement.tally.now
     seconds = (now - work.envelope.accepted).total_seconds()
-    for one in settlement.tally.ended:
-        yield _about(one, work.id, seconds)
-    for report in settlement.sent:
-        yield events.Bounced(work.id, report.report, report.reverse_path, report.kind)
+    every = [_about(one, work.id, seconds) for one in settlement.tally.ended]
+    every += [
+        events.Bounced(work.id, it.report, it.reverse_path, it.kind) for it in settlement.sent
+    ]
     if settlement.hold:
         path = str(work.envelope.reverse_path)
-        yield events.Held(work.id, "", settlement.hold, path)
+        every.append(events.Held(work.id, "", settlement.hold, path))
+    return every
 
 
 def _about(one: Ended, message: str, seconds: float) -> LogEvent:

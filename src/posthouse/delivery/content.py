@@ -21,20 +21,21 @@ class ContentSource(Protocol):
 
 
 class Content:
-    """One message's content. Nothing is read before it is needed."""
+    """One message's content. Nothing is read before it is needed.
+
+    Attributes:
+        octets: Its size.
+        is_small: It may be held whole in memory.
+    """
 
     def __init__(self, source: ContentSource, message_id: str, octets: int) -> None:
         self.octets = octets
+        self.is_small = octets <= WHOLE_OCTETS_MAX
         self._source = source
         self._id = message_id
         self._whole: bytes | None = None
         self._header: HeaderSection | None = None
         self._is_ascii: bool | None = None
-
-    @property
-    def is_small(self) -> bool:
-        """Whether it may be held whole in memory."""
-        return self.octets <= WHOLE_OCTETS_MAX
 
     def whole(self) -> bytes:
         """Return all of it. Blocks for a large one: call it in a thread then.

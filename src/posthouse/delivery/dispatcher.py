@@ -248,7 +248,8 @@ class Dispatcher:
 
     async def _to_lane(self, work: Work, route: Route, hop: str) -> None:
         """Put a work into a lane, or back into the spool if that is full or closed."""
-        lane = self._lanes.lane(f"{hop} {route.hello}".rstrip(), route.pace or AS_USUAL)
+        name = f"{hop} {route.hello}" if route.hello else hop
+        lane = self._lanes.lane(name, route.pace or AS_USUAL)
         trouble = None if lane.is_open else lane.closed(self._now())
         if trouble and not work.bounce:
             self._postpone(lane, work.destination)

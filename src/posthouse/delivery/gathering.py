@@ -60,9 +60,10 @@ class Gathering:
 
     def _less(self, message_id: str) -> int:
         left = self._in_hand.pop(message_id, 1) - 1
-        if left > 0:
-            self._in_hand[message_id] = left
-        return max(0, left)
+        if left <= 0:
+            return 0
+        self._in_hand[message_id] = left
+        return left
 
     def _set_timer(self, message_id: str) -> None:
         if message_id not in self._timers:

@@ -134,7 +134,10 @@ class HopSession:
         under_way = self._under_way
         if len(under_way) >= IN_FLIGHT_MAX or self.connection.is_streaming:
             return False
-        return not any(one.alone for one in under_way.values())
+        for one in under_way.values():  # noqa: SIM110 - for each message: no generator is made
+            if one.alone:
+                return False
+        return True
 
     @property
     def is_gone(self) -> bool:
@@ -169,18 +172,22 @@ class HopSession:
     # ---------------------------------------------------------------- sending
 
     async def send(self, outgoing: Outgoing, content: Content) -> Sent:
-        """Send a message; whatever goes wrong with the host is told in the result."""
+        """Send a message; whatever goes wrong with the host is told in the result.
+
+        There is no `obstacle` by what it offers: the caller looked.
+        """
         octets = content.whole() if content.is_small else None
         self.messages += 1
         follows = bool(self._under_way)
         progress = Progress(
+            self._loop,
             streamed=octets is None,
             alone=octets is None or outgoing.probe,
             follows=follows,
         )
         if not follows:
             self._promptness.commands_sent()
-        self._under_way[self.connection.send(outgoing, octets)] = progress
+        self._under_way[self.connection.send(outgoing, octets, fits=True)] = progress
         try:
             self._go_on()
             if progress.content_wanted is not None and await progress.content_wanted:
@@ -249,7 +256,9 @@ class HopSession:
             if self._answers != self.connection.answers or not self._clock.is_waiting:
                 self._answers = self.connection.answers  # octets that are no answer gain no time
                 self._wait()
-            self._write_soon()
+            if self._writing is None and self.connection.has_more_to_send:
+                # Those whose message has ended have time to put the next one behind.
+                self._writing = self._loop.call_soon(self._write)
 
     def _hear(self, event: ClientEvent) -> None:
         match event:
@@ -299,16 +308,12 @@ class HopSession:
 
     # ---------------------------------------------------------------- writing
 
-    def _write_soon(self) -> None:
-        """Write when those whose message has ended had time to put the next one behind."""
-        if self._writing is None and self.connection.has_more_to_send:
-            self._writing = self._loop.call_soon(self._write)
-
     def _write(self) -> None:
         self._writing = None
-        if self.over or not self.connection.has_more_to_send:
+        octets = b"" if self.over else self.connection.bytes_to_send()
+        if not octets:
             return
-        self.link.write(self.connection.bytes_to_send())
+        self.link.write(octets)
         for progress in self._leaving:
             progress.content_is_out()
         self._leaving.clear()

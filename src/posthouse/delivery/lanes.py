@@ -29,6 +29,7 @@ LONGEST_DELAY_SECONDS: Final = 60.0
 UNPROVEN_SHARE: Final = 0.5
 """Of all sessions, for next hops that gave no answer the last time or were never tried."""
 AS_USUAL: Final = Pace()
+_ALL_WELL: Final = frozenset({Delivered})
 
 
 class Width(Struct, frozen=True):
@@ -109,7 +110,7 @@ class Lane:
 
     def seconds_to_wait(self, at: float) -> float:
         """Return how long until the next attempt may begin."""
-        return max(0.0, self._next - at)
+        return self._next - at if self._next > at else 0.0
 
     def begun(self, at: float) -> None:
         """An attempt begins: the next one follows at its distance."""
@@ -129,7 +130,7 @@ class Lane:
 
     def note(self, outcomes: list[Outcome], now: datetime) -> None:
         """Widen or narrow by how an attempt ended."""
-        if self.proven and not self._failures and all(type(it) is Delivered for it in outcomes):
+        if self.proven and not self._failures and set(map(type, outcomes)) <= _ALL_WELL:
             self._widen()
             return
         silent = [it for it in outcomes if isinstance(it, Deferred) and it.unreachable]
@@ -224,9 +225,9 @@ class Lanes:
 
     def note(self, lane: Lane, outcomes: list[Outcome], now: datetime) -> None:
         """Widen or narrow a lane by how an attempt ended."""
-        before = self._queue_of(lane)
+        was_proven, before = lane.proven, self._queue_of(lane)
         lane.note(outcomes, now)
-        if before is not self._queue_of(lane) and lane in before:
+        if lane.proven is not was_proven and lane in before:
             del before[lane]
             self._queue_of(lane).setdefault(lane)
 

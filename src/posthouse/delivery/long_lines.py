@@ -6,7 +6,7 @@ What somebody else signed is left as it is: folding would make a good signature 
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 from enum import Enum
 from typing import Final
 
@@ -102,14 +102,21 @@ class LongLineCarrier:
         self.rule = rule
         self._carrier = carrier
 
-    async def deliver(self, route: Route, work: Work, content: Content) -> dict[int, Outcome]:
+    def deliver(self, route: Route, work: Work, content: Content) -> Awaitable[dict[int, Outcome]]:
         """Try once; by place in the envelope."""
-        if self.rule is not LongLines.KEEP and work.envelope.body != "BINARYMIME":
-            growth = await _growth(content)
-            if growth and self.rule is LongLines.REFUSE:
-                return dict.fromkeys(work.indices, Failed("5.6.0", TOO_LONG))
-            if growth and not _is_signed(content.header):
-                content = Content(_Folded(content), "", content.octets + growth)
+        goes_as_it_is = self.rule is LongLines.KEEP or work.envelope.body == "BINARYMIME"
+        if goes_as_it_is or (content.is_small and not _has_long_line(content.whole())):
+            return self._carrier.deliver(route, work, content)
+        return self._look_and_deliver(route, work, content)
+
+    async def _look_and_deliver(
+        self, route: Route, work: Work, content: Content
+    ) -> dict[int, Outcome]:
+        growth = await _growth(content)
+        if growth and self.rule is LongLines.REFUSE:
+            return dict.fromkeys(work.indices, Failed("5.6.0", TOO_LONG))
+        if growth and not _is_signed(content.header):
+            content = Content(_Folded(content), "", content.octets + growth)
         return await self._carrier.deliver(route, work, content)
 
     async def close(self) -> None:
@@ -144,8 +151,7 @@ def _is_signed(header: HeaderSection) -> bool:
 async def _growth(content: Content) -> int:
     """How many octets folding would put in; 0 if no line is too long."""
     if content.is_small:
-        whole = content.whole()
-        return _growth_of([whole]) if _has_long_line(whole) else 0
+        return _growth_of([content.whole()])
     return await asyncio.to_thread(lambda: _growth_of(content.parts()))
 
 

@@ -98,12 +98,10 @@ class HostFinder:
         at, found = self._known.get((via, domain), (-REMEMBERED_SECONDS, None))
         if found is None or asyncio.get_running_loop().time() - at > REMEMBERED_SECONDS:
             return None
-        return found if isinstance(found, Deferred | Failed) else self._shuffled(found)
+        return self._shuffled(found) if isinstance(found, tuple) and len(found) > 1 else found
 
     def _shuffled(self, hosts: tuple[Host, ...]) -> tuple[Host, ...]:
         """Share the load among hosts of one preference; the addresses of a host stay together."""
-        if len(hosts) == 1:
-            return hosts
         chance = {host.name: self._shuffle.random() for host in hosts}
         return tuple(sorted(hosts, key=lambda it: (it.preference, chance[it.name])))
 

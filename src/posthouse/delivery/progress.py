@@ -37,15 +37,22 @@ class Progress:
         is_out: All of the content is written, the final dot included.
     """
 
-    def __init__(self, *, streamed: bool, alone: bool, follows: bool) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        streamed: bool,
+        alone: bool,
+        follows: bool,
+    ) -> None:
         """Begin.
 
         Args:
+            loop: Where it is waited for.
             streamed: The content is too large to be given whole.
             alone: See above.
             follows: See above; the host is known to be there.
         """
-        loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[Sent] = loop.create_future()
         self.content_wanted: asyncio.Future[bool] | None = None
         if streamed:

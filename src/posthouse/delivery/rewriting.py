@@ -1,6 +1,6 @@
 """Reverse-paths of ours on the way to servers that check SPF and do not know us (SRS)."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -30,13 +30,13 @@ class RewritingCarrier:
         self._rewrite_for = rewrite_for
         self._now = now
 
-    async def deliver(self, route: Route, work: Work, content: Content) -> dict[int, Outcome]:
+    def deliver(self, route: Route, work: Work, content: Content) -> Awaitable[dict[int, Outcome]]:
         """Try once; by place in the envelope."""
         rewrite = self._rewrite_for(work.destination)
         if rewrite is not None:
             path = rewrite(work.envelope.reverse_path, self._now())
             work = replace(work, envelope=replace(work.envelope, reverse_path=path))
-        return await self._carrier.deliver(route, work, content)
+        return self._carrier.deliver(route, work, content)
 
     async def close(self) -> None:
         """Let go of all connections."""

@@ -172,10 +172,15 @@ class SigningCarrier:
         self._now = now
         self._done: OrderedDict[str, bytes] = OrderedDict()
 
-    async def deliver(self, route: Route, work: Work, content: Content) -> dict[int, Outcome]:
+    def deliver(self, route: Route, work: Work, content: Content) -> Awaitable[dict[int, Outcome]]:
         """Try once; by place in the envelope."""
         if self._ring.is_empty():
-            return await self._carrier.deliver(route, work, content)
+            return self._carrier.deliver(route, work, content)
+        return self._sign_and_deliver(route, work, content)
+
+    async def _sign_and_deliver(
+        self, route: Route, work: Work, content: Content
+    ) -> dict[int, Outcome]:
         fields = self._done.get(work.id)
         if fields is None:
             fields = await self._fields(work.envelope, content)

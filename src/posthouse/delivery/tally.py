@@ -83,10 +83,11 @@ class Tally(Struct, frozen=True):
         """Whether all is delivered, and nobody has to hear of it: so it is with most mail."""
         if self.work.envelope.deliver_by is not None:
             return False
-        return all(
-            isinstance(one.outcome, Delivered) and Notify.SUCCESS not in one.recipient.notify
-            for one in self.ended
-        )
+        for one in self.ended:
+            notify = one.recipient.notify
+            if type(one.outcome) is not Delivered or (notify and Notify.SUCCESS in notify):
+                return False
+        return True
 
     def _is_told_of_delay(self, one: Ended) -> bool:
         """A deadline is reason enough to tell, unless nothing is to be told (RFC 2852 §4)."""

@@ -1,6 +1,6 @@
 """Handing a message to the next hop: hosts in turn, sessions used again, outcomes as values."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from datetime import datetime
 from itertools import groupby
 from typing import Final
@@ -53,13 +53,13 @@ class Transport:
         self._security = security
         self._ways: dict[int, Way] = {}
 
-    async def deliver(self, route: Route, work: Work, content: Content) -> dict[int, Outcome]:
+    def deliver(self, route: Route, work: Work, content: Content) -> Awaitable[dict[int, Outcome]]:
         """Try once to hand `work` to the next hop; by place in the envelope.
 
         A recipient whose session broke off is tried at the next host; one that was answered is
         not, whatever the answer. After the final dot nothing is tried elsewhere in this attempt.
         """
-        return await self._deliver(route, Attempt(work, content))
+        return self._deliver(route, Attempt(work, content))
 
     async def _deliver(self, route: Route, attempt: Attempt) -> dict[int, Outcome]:
         assert isinstance(route.via, Exchangers | SmartHost | SmartHosts)
@@ -68,10 +68,11 @@ class Transport:
             return attempt.all_others(found)
         way = await self._way(route, attempt, found)
         hosts = attempt.without_faulty(self._openings.in_order(found), way)
-        if hosts:
-            await self._send_by_kept(attempt, way, hosts)
-        if attempt.open:
-            await self._send_by_new(attempt, way, hosts)
+        for session, key in self._kept(attempt, way, hosts):
+            await self._send(attempt, session, key)
+            if not attempt.open:
+                return attempt.outcomes
+        await self._send_by_new(attempt, way, hosts)
         return attempt.all_others(attempt.last_trouble)
 
     async def _way(self, route: Route, attempt: Attempt, found: tuple[Host, ...]) -> Way:
@@ -113,16 +114,19 @@ class Transport:
 
     # ---------------------------------------------------------------- one host
 
-    async def _send_by_kept(self, attempt: Attempt, way: Way, hosts: list[Host]) -> None:
-        """Send by sessions that are open already, to the best hosts only."""
-        keys = [way.key(host) for host in hosts if host.preference == hosts[0].preference]
+    def _kept(
+        self, attempt: Attempt, way: Way, hosts: list[Host]
+    ) -> Iterator[tuple[HopSession, Key]]:
+        """Take sessions that are open already, of the best hosts only, one after another."""
+        if not hosts:
+            return
+        best = hosts[0].preference
+        keys = [way.key(host) for host in hosts if host.preference == best]
+        messages, behind = way.manners.messages, attempt.may_follow
         for _ in range(KEPT_SESSIONS_TRIED_MAX):
-            if not attempt.open:
-                break
             for key in keys:
-                session = self._pool.take(key, way.manners.messages, behind=attempt.may_follow)
-                if session is not None:
-                    await self._send(attempt, session, key)
+                if (session := self._pool.take(key, messages, behind=behind)) is not None:
+                    yield session, key
                     break
             else:
                 break

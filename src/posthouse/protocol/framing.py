@@ -218,9 +218,13 @@ class DotWriter:
 
 def dotted(content: bytes) -> bytes:
     """Return a whole content as `DotWriter` makes it, with its end; lines may end with LF."""
-    if b"\r" in content:
-        content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    lines = content.replace(b"\n.", b"\n..").replace(b"\n", b"\r\n")
+    if b"\r" not in content:  # as in a Maildir
+        lines = content.replace(b"\n.", b"\n..").replace(b"\n", b"\r\n")
+    else:
+        pairs = content.count(b"\r\n")
+        if content.count(b"\n") != pairs or content.count(b"\r") != pairs:
+            content = with_crlf(content)
+        lines = content.replace(b"\r\n.", b"\r\n..")
     first = b"." if content.startswith(b".") else b""
     last = b"" if content.endswith(b"\n") or not content else b"\r\n"
     return b"".join((first, lines, last, b".\r\n"))

@@ -38,7 +38,7 @@ class SteadyClock:
         wall = self._wall()
         passed = self._steady() - moment
         ahead = (wall - at).total_seconds() - passed
-        if abs(ahead) >= _JUMP_SECONDS_MIN:
+        if not -_JUMP_SECONDS_MIN < ahead < _JUMP_SECONDS_MIN:
             return wall - timedelta(seconds=ahead)
         if passed >= 1:  # it is adjusted little by little
             self._seen = (wall, moment + passed)

@@ -43,15 +43,21 @@ class Fresh(Struct, eq=False):
         """Octets of memory it costs."""
         return len(self.kept.content) + ENTRY_OCTETS
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is left to be done."""
+        return len(self.settled) == len(self.kept.envelope.recipients)
+
     def work_for(self, destination: str) -> Work | None:
         """Return what is to be done at a destination."""
-        kept = self.kept
-        places = [it for it in self.places[destination] if it not in self.settled]
+        kept, places = self.kept, self.places[destination]
+        if self.settled:
+            places = tuple(it for it in places if it not in self.settled)
         if not places:
             return None
         due = kept.envelope.accepted
-        states = tuple(RecipientState(it, destination, "waiting", 0, due) for it in places)
-        return Work(kept.id, destination, kept.envelope, len(kept.content), states)
+        states = [RecipientState(it, destination, "waiting", 0, due) for it in places]
+        return Work(kept.id, destination, kept.envelope, len(kept.content), tuple(states))
 
 
 def fresh(kept: Kept, segment: Segment, since: float) -> Fresh:
@@ -157,11 +163,12 @@ class FreshMessages:
             for place, result in results.items():
                 if 0 <= place < len(it.kept.envelope.recipients):
                     it.settled.setdefault(place, (result, at))
+            if it.is_settled:
+                self._remove(it)
+                return it
             for destination in tuple(it.leased):
                 if all(place in it.settled for place in it.places[destination]):
                     it.leased.discard(destination)
-            if len(it.settled) == len(it.kept.envelope.recipients):
-                self._remove(it)
             return it
 
     def surrender(self, message_id: str) -> Fresh | None:

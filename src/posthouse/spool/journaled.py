@@ -233,7 +233,7 @@ class JournaledSpool(Spool):
 
         it = journal.fresh.settle(message_id, results, at)
         assert it is not None, "found under the same lock"
-        if journal.fresh.find(message_id) is None:
+        if it.is_settled:
             journal.forget(it, told)
             kept = it.kept
             journal.past.append(Past(kept.id, kept.envelope, len(kept.content), it.settled))
@@ -256,10 +256,7 @@ class JournaledSpool(Spool):
     def content(self, message_id: str) -> Iterator[bytes]:
         """Yield the content in parts of at most 64 KiB, or in one part if it is in memory."""
         it = self._journal.find(message_id)
-        if it is not None:
-            yield it.kept.content
-        else:
-            yield from super().content(message_id)
+        return super().content(message_id) if it is None else iter((it.kept.content,))
 
     # ------------------------------------------------------------ looking
 

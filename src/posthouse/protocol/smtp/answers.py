@@ -58,11 +58,18 @@ class ReplyReader:
         Raises:
             PeerError: If a line is no reply line, a reply has two codes, or it does not end.
         """
+        if self._at == len(self._unread):
+            return None
+        end = self._unread.find(b"\n", self._searched)
+        if self._at <= end < self._at + COMMON_OCTETS_MAX and not self._lines:
+            common = _whole_reply(self._unread[self._at : end])
+            if common is not None:
+                self._at = self._searched = end + 1
+                return common
+        return self._next_of_lines()
+
+    def _next_of_lines(self) -> Reply | None:
         while (line := self._next_line()) is not None:
-            if not self._lines and len(line) <= COMMON_OCTETS_MAX:
-                common = _whole_reply(line)
-                if common is not None:
-                    return common
             found = _LINE.fullmatch(line)
             if found is None:
                 raise PeerError(f"not an SMTP reply: {_printable(line[:60])}")
@@ -94,7 +101,7 @@ class ReplyReader:
 @lru_cache(maxsize=COMMON_MAX)
 def _whole_reply(line: bytes) -> Reply | None:
     """The reply of one line: most say the same all day. None: it is none, or has further lines."""
-    found = _LINE.fullmatch(line)
+    found = _LINE.fullmatch(line.removesuffix(b"\r"))
     return _reply(int(found[1]), [_text(found[3])]) if found and found[2] != b"-" else None
 
 

@@ -27,7 +27,7 @@ __all__ = ["ClientConnection", "Extensions", "Outgoing", "PeerError"]
 NO_COMMON_MECHANISM: Final = Reply(504, "5.5.4", "No AUTH mechanism of the server is known here")
 NOT_PROVEN: Final = Reply(501, "5.7.8", "The server did not prove that it knows the password")
 
-_INTERMEDIATE: Final = frozenset({(Asked.DATA, 354), (Asked.AUTH, 334)})
+_INTERMEDIATE: Final = {354: Asked.DATA, 334: Asked.AUTH}
 
 
 class ClientConnection:
@@ -88,7 +88,7 @@ class ClientConnection:
     @property
     def has_more_to_send(self) -> bool:
         """Whether octets are ready for the server."""
-        return self._exchange.has_more_to_send
+        return bool(self._exchange.unsent)
 
     def heard_of(self, number: int) -> tuple[bool, tuple[Reply | None, ...]]:
         """Return what is known of a transaction that has not ended.
@@ -133,7 +133,7 @@ class ClientConnection:
         self._exchange.command(f"AUTH {chosen.mechanism}{initial}", Asked.AUTH)
         return chosen.mechanism
 
-    def send(self, outgoing: Outgoing, content: bytes | None = None) -> int:
+    def send(self, outgoing: Outgoing, content: bytes | None = None, *, fits: bool = False) -> int:
         """Ask for a transaction and return its number; `TransactionEnded` tells how it went.
 
         It starts as soon as the one before allows. What the server cannot take by what it offers
@@ -142,8 +142,9 @@ class ClientConnection:
         Args:
             outgoing: What is asked for.
             content: The whole message. None: it is streamed after `ContentWanted`.
+            fits: The caller knows that there is no obstacle.
         """
-        return self._transactions.send(outgoing, content)
+        return self._transactions.send(outgoing, content, fits=fits)
 
     def write_content(self, octets: bytes) -> None:
         """Stream a block of content; dots and line ends are taken care of."""
@@ -214,7 +215,7 @@ class ClientConnection:
             self._close(reply)
         elif asked is None:
             raise PeerError(f"an answer to nothing: {reply}")
-        elif reply.code // 100 == 3 and (asked, reply.code) not in _INTERMEDIATE:
+        elif reply.code // 100 == 3 and _INTERMEDIATE.get(reply.code) is not asked:
             raise PeerError(f"{reply.code} is no answer to {asked.value}")
         elif transaction is not None:
             self._transactions.take(asked, transaction, index, reply)

@@ -32,12 +32,13 @@ class Exchange:
     Attributes:
         asked: What the replies to come will answer: what, of which transaction, which recipient.
         events: What the caller has still to take.
+        unsent: What the server is to be sent.
     """
 
     def __init__(self) -> None:
         self.asked: deque[tuple[Asked, Transaction | None, int]] = deque()
         self.events: deque[ClientEvent] = deque()
-        self._unsent: list[bytes] = []
+        self.unsent: list[bytes] = []
 
     def ask(self, asked: Asked, transaction: Transaction | None = None, index: int = 0) -> None:
         """Expect one more reply."""
@@ -45,7 +46,7 @@ class Exchange:
 
     def say(self, octets: bytes) -> None:
         """Queue octets for the server."""
-        self._unsent.append(octets)
+        self.unsent.append(octets)
 
     def command(
         self, text: str, asked: Asked, transaction: Transaction | None = None, index: int = 0
@@ -53,16 +54,10 @@ class Exchange:
         """Queue a command and expect its reply."""
         assert "\r" not in text, "a command is one line"
         assert "\n" not in text, "a command is one line"
-        self.ask(asked, transaction, index)
-        self._unsent.append(text.encode() + b"\r\n")
-
-    @property
-    def has_more_to_send(self) -> bool:
-        """Whether something is queued."""
-        return bool(self._unsent)
+        self.asked.append((asked, transaction, index))
+        self.unsent.append(text.encode() + b"\r\n")
 
     def bytes_to_send(self) -> bytes:
         """Return and forget what is queued."""
-        octets = b"".join(self._unsent)
-        self._unsent.clear()
-        return octets
+        unsent, self.unsent = self.unsent, []
+        return b"".join(unsent)

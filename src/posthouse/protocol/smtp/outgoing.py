@@ -47,7 +47,10 @@ class Outgoing(Struct, frozen=True):
         sender = self.reverse_path.mailbox
         if self.smtputf8 or (sender is not None and not sender.local_part.isascii()):
             return True
-        return any(map(_is_foreign, self.recipients))
+        for recipient in self.recipients:  # noqa: SIM110 - for each message: no generator is made
+            if not recipient.mailbox.local_part.isascii():
+                return True
+        return False
 
 
 def obstacle(outgoing: Outgoing, extensions: Extensions) -> Reply | None:
@@ -69,10 +72,6 @@ def obstacle(outgoing: Outgoing, extensions: Extensions) -> Reply | None:
     if limit and outgoing.octets is not None and outgoing.octets > limit:
         return Reply(552, "5.3.4", f"The next hop takes no more than {limit} octets")
     return None
-
-
-def _is_foreign(recipient: Recipient) -> bool:
-    return not recipient.mailbox.local_part.isascii()
 
 
 def mail_command(outgoing: Outgoing, extensions: Extensions) -> str:

@@ -25,11 +25,13 @@ class Transactions:
     Attributes:
         extensions: What the server offers.
         ready: EHLO is answered.
+        is_streaming: A content is wanted, or its end.
     """
 
     def __init__(self, exchange: Exchange, *, lmtp: bool) -> None:
         self.extensions = Extensions()
         self.ready = False
+        self.is_streaming = False
         self._exchange = exchange
         self._lmtp = lmtp
         self._waiting: deque[Transaction] = deque()
@@ -42,31 +44,19 @@ class Transactions:
         """Whether none waits or has content to be written."""
         return self._current is None and not self._waiting
 
-    @property
-    def is_streaming(self) -> bool:
-        """Whether a content is wanted, or its end."""
-        return self._current is not None and self._current.content_open
-
     def heard_of(self, number: int) -> tuple[bool, tuple[Reply | None, ...]]:
         """See `ClientConnection.heard_of`."""
         transaction = self._open[number]
         return transaction.heard, tuple(transaction.replies)
 
-    def send(self, outgoing: Outgoing, content: bytes | None = None) -> int:
-        """Ask for a transaction and return its number; `TransactionEnded` tells how it went.
-
-        It starts as soon as the one before allows. What the server cannot take by what it offers
-        (`outgoing.obstacle`) ends at once, without a word to it.
-
-        Args:
-            outgoing: What is asked for.
-            content: The whole message. None: it is streamed after `ContentWanted`.
-        """
+    def send(self, outgoing: Outgoing, content: bytes | None, *, fits: bool) -> int:
+        """Ask for a transaction; see `ClientConnection.send`."""
         assert outgoing.recipients, "a transaction needs a recipient"
         assert self.ready, "EHLO comes first"
         number = self._count
         self._count += 1
-        if (refusal := obstacle(outgoing, self.extensions)) is not None:
+        refusal = None if fits else obstacle(outgoing, self.extensions)
+        if refusal is not None:
             replies = (refusal,) * len(outgoing.recipients)
             self._exchange.events.append(TransactionEnded(number, replies))
             return number
@@ -74,7 +64,8 @@ class Transactions:
         transaction = Transaction(number, outgoing, content, chunked=chunked)
         self._open[number] = transaction
         self._waiting.append(transaction)
-        self.start_next()
+        if self._current is None:
+            self.start_next()
         return number
 
     def write_content(self, octets: bytes) -> None:
@@ -88,19 +79,28 @@ class Transactions:
         """End the content that is streamed."""
         transaction = self._streaming()
         self._exchange.say(transaction.wire_form_of_end())
-        transaction.content_open = False
+        self.is_streaming = False
+        self._content_is_out(transaction)
+
+    def _content_is_out(self, transaction: Transaction) -> None:
+        """All of it is said: another transaction may follow."""
         self._current = None
         for index in transaction.accepted if self._lmtp else [-1]:
             self._exchange.ask(Asked.CONTENT, transaction, index)
         self._exchange.events.append(ContentOut(transaction.number))
-        self.start_next()
+        if self._waiting:
+            self.start_next()
 
     def take(self, asked: Asked, transaction: Transaction, index: int, reply: Reply) -> None:
         """Take the answer to what was asked in a transaction."""
         transaction.heard = True
         match asked:
+            case Asked.SENDER if transaction.pipelined and reply.code < 400:
+                transaction.sender_ok = True
             case Asked.SENDER:
                 self._sender_answered(transaction, reply)
+            case Asked.RECIPIENT if transaction.ends_by_data and reply.code < 400:
+                pass
             case Asked.RECIPIENT:
                 self._recipient_answered(transaction, index, reply)
             case Asked.DATA:
@@ -117,7 +117,7 @@ class Transactions:
     def _streaming(self) -> Transaction:
         transaction = self._current
         assert transaction is not None, "no transaction is open"
-        assert transaction.content_open, "the content is not wanted yet"
+        assert self.is_streaming, "the content is not wanted yet"
         return transaction
 
     def start_next(self) -> None:
@@ -127,13 +127,14 @@ class Transactions:
             return
         transaction = self._current = self._waiting.popleft()
         transaction.pipelined = self.extensions.pipelining
-        self._exchange.command(
-            mail_command(transaction.outgoing, self.extensions), Asked.SENDER, transaction
-        )
+        asks_for_data = not (transaction.chunked or transaction.outgoing.probe)
+        transaction.ends_by_data = transaction.pipelined and asks_for_data
+        text = mail_command(transaction.outgoing, self.extensions)
+        self._exchange.command(text, Asked.SENDER, transaction)
         if transaction.pipelined:
             for _ in transaction.outgoing.recipients:
                 self._ask_recipient(transaction)
-            if not (transaction.chunked or transaction.outgoing.probe):
+            if asks_for_data:
                 self._exchange.command("DATA", Asked.DATA, transaction)
 
     def _ask_recipient(self, transaction: Transaction) -> None:
@@ -143,24 +144,26 @@ class Transactions:
         self._exchange.command(text, Asked.RECIPIENT, transaction, index)
 
     def _open_content(self, transaction: Transaction) -> None:
-        transaction.content_open = True
         if transaction.content is None:
+            self.is_streaming = True
             self._exchange.events.append(ContentWanted(transaction.number))
-        else:
-            self.write_content(transaction.content)
-            self.end_content()
+            return
+        if transaction.chunked and transaction.content:
+            self._exchange.ask(Asked.CHUNK, transaction)
+        self._exchange.say(transaction.wire_form_of_all(transaction.content))
+        self._content_is_out(transaction)
 
     def _end(self, transaction: Transaction, *, reset: bool = False) -> None:
         """The transaction is decided for every recipient."""
-        replies = tuple(reply for reply in transaction.replies if reply is not None)
-        assert len(replies) == len(transaction.replies)
+        replies = transaction.decided
         del self._open[transaction.number]
         self._exchange.events.append(TransactionEnded(transaction.number, replies))
         if reset:
             self._exchange.command("RSET", Asked.RESET_QUIETLY)
         if self._current is transaction:
             self._current = None
-        self.start_next()
+        if self._waiting:
+            self.start_next()
 
     # ---------------------------------------------------------------- answers about mail
 
@@ -196,7 +199,7 @@ class Transactions:
     def _data_answered(self, transaction: Transaction, reply: Reply) -> None:
         if reply.code // 100 == 2:
             raise PeerError(f"{reply.code} is no answer to DATA")
-        if not transaction.accepted:
+        if None not in transaction.replies:  # nobody was accepted
             if reply.code == 354 and self._lmtp:
                 raise PeerError("354 without a recipient")  # RFC 2033 §4.2 demands 503
             if reply.code == 354:  # RFC 2920 §3.1: then nothing but the end may be sent
