@@ -1,3 +1,4 @@
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -92,10 +93,14 @@ def test_a_change_dated_in_the_future_is_not_trusted(tmp_path: Path) -> None:
     assert tmp_path not in listings
 
 
-def test_sizes_that_no_name_tells_are_looked_at_each_time(tmp_path: Path) -> None:
+def test_a_message_that_may_still_be_growing_is_looked_at_each_time(tmp_path: Path) -> None:
     maildir.create(tmp_path)
-    (tmp_path / "new" / "1.a.host").write_bytes(b"x\n")
+    path = tmp_path / "new" / "1.a.host"
+    path.write_bytes(b"x\n")
     listings = Listings(clock=later)
+    assert listings.read(tmp_path).octets == 3
+    assert listings.unchanged(tmp_path) is not None
+    os.utime(path, (later() / 1e9, later() / 1e9))
     assert listings.read(tmp_path).octets == 3
     assert listings.unchanged(tmp_path) is None
 

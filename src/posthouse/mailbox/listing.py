@@ -88,11 +88,11 @@ class Listings:
         Raises:
             MaildirError: If it cannot be read.
         """
-        marks, began = _marks(directory), self._clock()
+        marks, before = _marks(directory), self._clock() - _SETTLED_NANOSECONDS
         listing = listed(directory)
-        settled = all(changed + _SETTLED_NANOSECONDS <= began for _, _, changed in marks)
-        holds = len(marks) == 2 and settled
-        self._remember(directory, marks, listing if holds and _tells_sizes(listing) else None)
+        settled = len(marks) == 2 and all(changed <= before for _, _, changed in marks)
+        holds = settled and _is_written(directory, listing, before)
+        self._remember(directory, marks, listing if holds else None)
         return listing
 
     def _remember(self, directory: Path, marks: list[_Mark], listing: Listing | None) -> None:
@@ -135,6 +135,12 @@ def _marks(directory: Path) -> list[_Mark]:
     return [(it.st_dev, it.st_ino, it.st_ctime_ns) for it in found]
 
 
-def _tells_sizes(listing: Listing) -> bool:
-    """Whether all sizes are in the names: others depend on files, whose change shows nowhere."""
-    return all(maildir.named_octets(entry.name) is not None for entry in listing.entries)
+def _is_written(directory: Path, listing: Listing, before: int) -> bool:
+    """Whether no program is still writing a message of which no name tells the size."""
+    counted = (it for it in listing.entries if maildir.named_octets(it.name) is None)
+    try:
+        return all(
+            os.stat(f"{directory}/{it.folder}/{it.name}").st_mtime_ns <= before for it in counted
+        )
+    except OSError:
+        return False

@@ -66,6 +66,8 @@ def create(directory: Path) -> None:
     Raises:
         MaildirError: If it cannot be made.
     """
+    if all(os.path.isdir(f"{directory}/{name}") for name in FOLDERS):
+        return
     wanted = [*reversed(directory.parents), directory, *(directory / name for name in FOLDERS)]
     try:
         for path in (path for path in wanted if not path.is_dir()):
@@ -269,8 +271,9 @@ def _scan(directory: Path, folder: str) -> Iterator[Entry]:
 
 
 def _arrival(entry: Entry) -> tuple[int, str]:
+    """Compares as the seconds do that the name begins with: those with more digits are later."""
     seconds = entry.name.partition(".")[0]
-    return (int(seconds) if seconds.isdecimal() and len(seconds) < 19 else 0), entry.name
+    return (len(seconds) if seconds.isdecimal() else 0), entry.name
 
 
 def _open_file(path: Path | str) -> int:

@@ -40,7 +40,7 @@ _VERB_OF: Final[dict[type[Event], Verb]] = {  # only commands that can change th
     TlsRequested: Verb.STLS,
     QuitReceived: Verb.QUIT,
 }
-_OPENING: Final = frozenset({Phase.AUTHORIZATION, Phase.NAMED})
+_OPENING: Final = (Phase.AUTHORIZATION, Phase.NAMED)
 _WHY_NOT: Final = {(Phase.AUTHORIZATION, Verb.PASS): replies.USER_FIRST} | {
     (phase, verb): replies.SIGN_IN_FIRST
     for phase in _OPENING
@@ -279,8 +279,10 @@ class ServerConnection:
 
     def _asks_too_much(self) -> bool:
         """Whether somebody who does not sign in keeps us busy all the same."""
-        self._opening_commands += self.phase in _OPENING
-        return self.phase in _OPENING and self._opening_commands > self._limits.opening_commands_max
+        if self.phase not in _OPENING:
+            return False
+        self._opening_commands += 1
+        return self._opening_commands > self._limits.opening_commands_max
 
     def _command(self, line: bytes) -> Event:
         try:
