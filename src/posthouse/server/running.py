@@ -52,8 +52,8 @@ from posthouse.telemetry.sinks import LineSink, Log, console_line, json_line
 HANDLES: Final = 65_536
 # How long a thread may keep the interpreter from the others: the loop and the journal's thread
 # wait for each other. Measured better than 5 ms on a busy machine, the same on a quiet one.
-YOUNG_OBJECTS_MAX: Final = 10_000  # then garbage in circles is looked for; 700 costs 3 %
 THREAD_SECONDS: Final = 0.001
+YOUNG_OBJECTS_MAX: Final = 10_000  # then garbage in circles is looked for; 700 costs 3 %
 WORKERS_DIRECTORY: Final = "workers"
 LOG_LOCK: Final = "log.lock"
 Ready = Callable[[dict[str, list[str]]], None]
