@@ -1,16 +1,19 @@
 """What is always true, whatever the rules and the request."""
 
+from datetime import timedelta
 from ipaddress import IPv4Address, ip_network
 
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from posthouse.mail.address import parse_mailbox
+from posthouse.policy.content import decide_content
 from posthouse.policy.counterfactual import suggestions
 from posthouse.policy.decision import Verdict
-from posthouse.policy.facts import Account, Request
-from posthouse.policy.recognition import is_over
-from posthouse.policy.relaying import decide_recipient
+from posthouse.policy.facts import Account, Authorship, Request
+from posthouse.policy.recognition import is_over, lasting
+from posthouse.policy.relaying import decide_mail, decide_recipient
 from posthouse.policy.rules import Door, Identity, Ownership, Rules
 from posthouse.policy.transaction import decide_transaction
 from tests.policy.world import (
@@ -127,6 +130,23 @@ def test_recognition_is_what_the_obvious_twin_says(asked: Request, by: Rules) ->
     decision = decide_recipient(asked, by)
     if decision.verdict is Verdict.ACCEPT and decision.reason.value != "local-recipient":
         assert any(is_open(door, asked) for door in by.doors)
+
+
+@given(requests, all_rules, recipients, st.integers(0, 100_000))
+def test_what_lasts_gives_the_same_decisions_later_and_for_other_recipients(
+    asked: Request, by: Rules, other: str, later_minutes: int
+) -> None:
+    said = lasting(asked, by)
+    later = replace(
+        asked,
+        at=asked.at + timedelta(minutes=later_minutes),
+        forward_path=parse_mailbox(other),
+        authorship=Authorship((parse_mailbox("ann@proseware.example"),)),
+    )
+    for decide in (decide_mail, decide_recipient, decide_content):
+        assert decide(later, by, said) == decide(later, by)
+    if said is not None:
+        assert said == lasting(asked, by), "asking left it as it was"
 
 
 @given(requests, all_rules, st.randoms(use_true_random=False))

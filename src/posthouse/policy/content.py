@@ -9,25 +9,28 @@ from posthouse.policy.facts import Finding, Request
 from posthouse.policy.identity import Objection, may_send_from, objection_to_authorship
 from posthouse.policy.limits import too_big
 from posthouse.policy.reasons import Reason
-from posthouse.policy.recognition import Recognition, recognise
+from posthouse.policy.recognition import Known, Recognition, recognise
 from posthouse.policy.rules import CheckRule, Rules
 
 
-def decide_content(request: Request, rules: Rules) -> Decision:
+def decide_content(request: Request, rules: Rules, lasting: Known | None = None) -> Decision:
     """Decide a whole message, after its final dot (RFC 5321 §4.1.1.4, RFC 6409 §6.1).
 
-    What would be held is decided last: a message that is refused anyway is never kept.
+    Who has it brings what `recognition.lasting` said at MAIL. What would be held is decided
+    last: a message that is refused anyway is never kept.
     """
     trace: list[Step] = []
     held: Decision | None = None
-    for decision in _objections(request, rules, trace):
+    for decision in _objections(request, rules, trace, lasting):
         if decision.verdict is not Verdict.HOLD:
             return decision
         held = held or decision
     return held or Decision(Stage.CONTENT, Verdict.ACCEPT, Reason.CONTENT_FINE, tuple(trace))
 
 
-def _objections(request: Request, rules: Rules, trace: list[Step]) -> Iterator[Decision]:
+def _objections(
+    request: Request, rules: Rules, trace: list[Step], lasting: Known | None
+) -> Iterator[Decision]:
     """Ask everything in order, and yield a decision for each thing that is wrong."""
     size = too_big(request, rules)
     if size is not None:
@@ -37,7 +40,7 @@ def _objections(request: Request, rules: Rules, trace: list[Step]) -> Iterator[D
     trace.append(Step("message goes in a loop", hops > limit, f"{hops} of {limit} Received fields"))
     if hops > limit:
         yield Decision(Stage.CONTENT, Verdict.REFUSE, Reason.MAIL_LOOP, tuple(trace))
-    identity = _decide_authorship(request, rules, trace)
+    identity = _decide_authorship(request, rules, trace, lasting)
     if identity is not None:
         yield identity
     for finding in request.findings:
@@ -46,14 +49,16 @@ def _objections(request: Request, rules: Rules, trace: list[Step]) -> Iterator[D
             yield _of_the_right_budget(decision, request, rules)
 
 
-def _decide_authorship(request: Request, rules: Rules, trace: list[Step]) -> Decision | None:
+def _decide_authorship(
+    request: Request, rules: Rules, trace: list[Step], lasting: Known | None
+) -> Decision | None:
     """Check From, Sender and Reply-To of a recognised client; a stranger's are not our business.
 
     Any open door that allows all of them is enough.
     """
     if request.authorship is None:
         return None
-    known = recognise(request, rules)
+    known = lasting or recognise(request, rules)
     fitting = [it for it in known.open if may_send_from(it, request.reverse_path, request, rules)]
     if not fitting:
         trace.append(Step("client is recognised", answer=False, because="a stranger may write"))

@@ -91,6 +91,18 @@ def recognise(request: Request, rules: Rules) -> Known:
     return known
 
 
+def lasting(request: Request, rules: Rules) -> Known | None:
+    """Return what the doors say, if no moment and no other part of the mail can change it.
+
+    It is then the same for all commands of a mail transaction; None if it has to be asked each
+    time: a POP window, a watched name or the end of a door depends on the moment.
+    """
+    client = request.client
+    if client.pop_sessions or client.watched_names or client.unreadable or rules.some_door_ends:
+        return None
+    return recognise(request, rules)
+
+
 def _try_address(request: Request, rules: Rules, known: Known) -> None:
     """Try the doors that know a client by its address."""
     _try_pop_windows(request, rules, known)

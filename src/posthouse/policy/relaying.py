@@ -17,17 +17,18 @@ from posthouse.policy.rules import Rules, Service
 ROUTE_SIGNS: Final = frozenset("%!@")
 
 
-def decide_mail(request: Request, rules: Rules) -> Decision:
+def decide_mail(request: Request, rules: Rules, lasting: Known | None = None) -> Decision:
     """Decide MAIL FROM (RFC 5321 §3.3, RFC 6409 §4.3 and §6.1).
 
     On a submission listener the client must come through a door. A recognised client must use a
-    reverse-path of its own. Anybody may bring mail to a transfer listener.
+    reverse-path of its own. Anybody may bring mail to a transfer listener. Who has it brings
+    what `recognition.lasting` said.
     """
     size = too_big(request, rules)
     if size is not None:
         return Decision(Stage.MAIL, Verdict.REFUSE, Reason.MESSAGE_TOO_BIG, (size,))
-    known = recognise(request, rules)
-    trace = known.steps
+    known = lasting or recognise(request, rules)
+    trace = list(known.steps)
     if not known.open:
         if _is_submission(request, rules):
             return _not_recognised(Stage.MAIL, Reason.SIGN_IN_FIRST, known, trace)
@@ -46,15 +47,18 @@ def decide_mail(request: Request, rules: Rules) -> Decision:
     )
 
 
-def decide_recipient(request: Request, rules: Rules) -> Decision:
-    """Decide one RCPT TO (RFC 5321 §3.6.2, RFC 6409 §3.3). Recipients are decided one by one."""
+def decide_recipient(request: Request, rules: Rules, lasting: Known | None = None) -> Decision:
+    """Decide one RCPT TO (RFC 5321 §3.6.2, RFC 6409 §3.3). Recipients are decided one by one.
+
+    Who has it brings what `recognition.lasting` said at MAIL.
+    """
     recipient = request.forward_path
     assert recipient is not None, "a recipient is decided about"
     too_many = too_many_recipients(request, rules)
     if too_many is not None:
         return Decision(Stage.RECIPIENT, Verdict.DEFER, Reason.TOO_MANY_RECIPIENTS, (too_many,))
     local = _local_step(request, rules)
-    known = recognise(request, rules)
+    known = lasting or recognise(request, rules)
     trace = [local, *known.steps]
     if local.answer and not _is_submission(request, rules):
         through = _served_by(known, request, rules)

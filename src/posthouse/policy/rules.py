@@ -248,6 +248,7 @@ class Rules(Struct, frozen=True):
         signed_in_doors, pop_window_doors, host_name_doors: Made of `doors`.
         networks_written: How many networks were listed, and where; made of `doors`.
         holds_over_budget: Made of `checks`: a check decides on used-up budgets, at the content.
+        some_door_ends: Made of `doors`: what is open may be closed a moment later.
     """
 
     hostname: str
@@ -265,6 +266,7 @@ class Rules(Struct, frozen=True):
     host_name_doors: tuple[Door, ...] = ()
     certificate_doors: tuple[Door, ...] = ()
     holds_over_budget: bool = False
+    some_door_ends: bool = False
     networks_written: tuple[int, str] = (0, "")
 
     def __post_init__(self) -> None:
@@ -283,3 +285,4 @@ class Rules(Struct, frozen=True):
         force_setattr(self, "networks_written", (count, where))
         asks = {check.ask for check in self.checks.values()}
         force_setattr(self, "holds_over_budget", "recipient-budget" in asks)
+        force_setattr(self, "some_door_ends", any(door.until for door in self.doors))

@@ -19,7 +19,6 @@ from posthouse.policy.reasons import Reason
 from posthouse.policy.rules import Rules, Service
 from posthouse.protocol.smtp.events import ContentEnded
 from posthouse.protocol.smtp.replies import FOR_BAD_CONTENT
-from posthouse.sessions.content import IncomingContent
 from posthouse.sessions.gathering import Facts, addresses_used, authorship_of
 from posthouse.sessions.submission import missing_fields
 from posthouse.sessions.transaction import Transaction
@@ -75,10 +74,12 @@ def judge(
         return _misformed(request, "its header section is larger than 64 KiB")
     if transaction.mail.body == "BINARYMIME" and content.header.malformed:
         return _misformed(request, content.header.malformed)  # only its body may be binary
-    return _judge_whole(content, request, facts, rules)
+    return _judge_whole(transaction, request, facts, rules)
 
 
-def _judge_whole(content: IncomingContent, request: Request, facts: Facts, rules: Rules) -> Judged:
+def _judge_whole(transaction: Transaction, request: Request, facts: Facts, rules: Rules) -> Judged:
+    content = transaction.content
+    assert content is not None, "content has come"
     request = replace(
         request,
         authorship=authorship_of(authorship(content.header)),
@@ -88,7 +89,7 @@ def _judge_whole(content: IncomingContent, request: Request, facts: Facts, rules
     taken = facts.taken(request.client, addresses_used(request))
     if taken:
         request = replace(request, taken=taken)
-    return Judged(decide_content(request, rules), request)
+    return Judged(decide_content(request, rules, transaction.known_by(rules)), request)
 
 
 def _misformed(request: Request, detail: str) -> Judged:

@@ -17,6 +17,7 @@ from posthouse.policy.confirmation import decide_confirmation
 from posthouse.policy.decision import Decision, Stage, Step, Verdict
 from posthouse.policy.facts import Client, Request
 from posthouse.policy.reasons import Reason
+from posthouse.policy.recognition import lasting
 from posthouse.policy.relaying import decide_mail, decide_recipient
 from posthouse.policy.rules import Service
 from posthouse.protocol.smtp import replies
@@ -99,11 +100,12 @@ class MailWork:
             octets=event.declared_octets or 0,
             taken=facts.taken(client, (sender,) if sender else ()),
         )
-        decision = decide_mail(request, rules)
+        said = lasting(request, rules)
+        decision = decide_mail(request, rules, said)
         if not decision.accepted:
             return service.recorder.record(decision, request, rules).reply
         granted = service.recorder.grant(decision, request)
-        self.transaction = Transaction(event, granted)
+        self.transaction = Transaction(event, granted, (rules, said))
         self.begun += 1
         return granted.reply
 
@@ -139,7 +141,7 @@ class MailWork:
             taken=transaction.taken,
         )
         service.facts.take_note(request)
-        decision = decide_recipient(request, service.rules)
+        decision = decide_recipient(request, service.rules, transaction.known_by(service.rules))
         if not decision.accepted:
             return service.recorder.record(decision, request, service.rules).reply
         granted = service.recorder.grant(decision, request)
