@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.mailbox import listing as module
 from posthouse.mailbox import maildir
 from posthouse.mailbox.listing import Listings
 
@@ -84,6 +85,24 @@ def test_what_changed_a_moment_ago_may_change_unnoticed_and_is_not_remembered(
     listings = Listings()
     listings.read(tmp_path)
     assert tmp_path not in listings
+
+
+@pytest.mark.parametrize(
+    ("fraction", "wait", "is_remembered"),
+    [(0, 1.9, False), (0, 2.1, True), (0.004, 0.09, False), (0.004, 0.2, True)],
+)
+def test_how_long_a_change_may_hide_another_depends_on_the_clock_of_the_file_system(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fraction: float,
+    wait: float,
+    is_remembered: bool,
+) -> None:
+    changed = 1_800_000_000_000_000_000 + int(fraction * 1e9)
+    monkeypatch.setattr(module, "_marks", lambda _: [(1, 1, changed), (1, 2, changed)])
+    listings = Listings(clock=lambda: changed + int(wait * 1e9))
+    listings.read(tmp_path)
+    assert (tmp_path in listings) is is_remembered
 
 
 def test_a_change_dated_in_the_future_is_not_trusted(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from posthouse.mailbox.maildir import Entry
 
 UID_OCTETS_MAX: Final = 70  # RFC 1939 section 7
 REMEMBERED_MAX: Final = 50_000  # messages of all Maildirs, some 300 octets each
-_SETTLED_NANOSECONDS: Final = 2_000_000_000  # the clocks of file systems are coarse
+_SECOND: Final = 1_000_000_000
 _UID: Final = re.compile(r"[\x21-\x7e]{1,70}")
 
 _Mark = tuple[int, int, int]
@@ -88,10 +88,10 @@ class Listings:
         Raises:
             MaildirError: If it cannot be read.
         """
-        marks, before = _marks(directory), self._clock() - _SETTLED_NANOSECONDS
+        marks, now = _marks(directory), self._clock()
         listing = listed(directory)
-        settled = len(marks) == 2 and all(changed <= before for _, _, changed in marks)
-        holds = settled and _is_written(directory, listing, before)
+        settled = len(marks) == 2 and all(_is_past(changed, now) for _, _, changed in marks)
+        holds = settled and _is_written(directory, listing, now - 2 * _SECOND)
         self._remember(directory, marks, listing if holds else None)
         return listing
 
@@ -133,6 +133,14 @@ def _marks(directory: Path) -> list[_Mark]:
     except OSError:
         return []
     return [(it.st_dev, it.st_ino, it.st_ctime_ns) for it in found]
+
+
+def _is_past(changed: int, now: int) -> bool:
+    """Whether no later change can get the same time: clocks of file systems are coarse.
+
+    Some tell whole seconds; those that tell more go by the kernel's ticks, 10 ms at most.
+    """
+    return changed + (_SECOND // 10 if changed % _SECOND else 2 * _SECOND) <= now
 
 
 def _is_written(directory: Path, listing: Listing, before: int) -> bool:
