@@ -337,6 +337,17 @@ async def test_many_messages_asked_for_at_once_come_in_turn(tmp_path: Path) -> N
         await it.leave()
 
 
+async def test_many_short_commands_at_once_are_answered_in_turn(tmp_path: Path) -> None:
+    async with pop3_world(tmp_path) as world:
+        it = await person(world)
+        await it.ask(SIGN_IN, 2)
+        it.writer.write(b"STAT\r\n" * 1000)
+        it.writer.write_eof()
+        assert {await it.line() for _ in range(1000)} == {b"+OK 0 0\r\n"}
+        assert await it.line() == b""
+        await it.leave()
+
+
 async def test_a_maildrop_that_did_not_change_is_opened_from_what_is_known(tmp_path: Path) -> None:
     async with pop3_world(tmp_path) as world:
         world.put("1.a.host", "x\n")

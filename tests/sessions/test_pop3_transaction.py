@@ -11,6 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from posthouse.mailbox import maildir
 from posthouse.mailbox.maildrop import Maildrop, open_maildrop
+from posthouse.protocol.framing import with_crlf
+from posthouse.protocol.pop3.content import top
 from posthouse.protocol.pop3.events import (
     DeletionRequested,
     Event,
@@ -38,7 +40,7 @@ def said(maildrop: Maildrop, event: Event) -> tuple[bool, str, bytes]:
     """Whether it is positive, the status text, and the content."""
     it = answer(maildrop, event)
     if isinstance(it, Message):
-        return it.opening.is_positive, it.opening.text, it.octets.replace(b"\n", b"\r\n")
+        return it.opening.is_positive, it.opening.text, with_crlf(it.octets)
     if isinstance(it, LongAnswer):
         gathered = gather(it)
         assert not isinstance(gathered, maildir.MaildirError)
@@ -126,6 +128,8 @@ class Sessions(RuleBasedStateMachine):
             head, gap, body = self.listed[number - 1].partition(b"\r\n\r\n")
             some = b"".join(body.splitlines(keepends=True)[:lines])
             assert content == head + gap + some
+            blocks = self.maildrop.read(number)
+            assert b"".join(top(blocks, lines)) == content
 
     @rule(number=NUMBERS)
     def asks_for_one_size_and_one_id(self, number: int) -> None:

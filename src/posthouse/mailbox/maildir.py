@@ -145,7 +145,7 @@ def read_from_memory(directory: Path, entry: Entry) -> bytes | None:
     buffer = memoryview(bytearray(entry.octets + 1))
     size = 0
     try:
-        file = _open_file(f"{directory}/{entry.folder}/{entry.name}")
+        file = _open_file(f"{directory}/{entry.folder}/{entry.name}", os.O_NONBLOCK)
         try:
             while got := os.preadv(file, (buffer[size:],), size, os.RWF_NOWAIT):
                 size += got
@@ -276,9 +276,9 @@ def _arrival(entry: Entry) -> tuple[int, str]:
     return (len(seconds) if seconds.isdecimal() else 0), entry.name
 
 
-def _open_file(path: Path | str) -> int:
+def _open_file(path: Path | str, flags: int = 0) -> int:
     """Open for reading; never follow a link out of the mailbox."""
-    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags)
 
 
 def _open_entry(directory: Path, entry: Entry) -> int:

@@ -44,6 +44,7 @@ from posthouse.wire.stream import ENOUGH_OCTETS, StreamProtocol
 from posthouse.wire.tls import TlsError
 
 NOTED_AGAIN: Final = timedelta(seconds=1)  # commands of a session in between change nothing
+COMMANDS_IN_TURN: Final = 100  # of one session, then others have theirs
 T = TypeVar("T")
 _numbers = itertools.count(1)
 
@@ -167,13 +168,15 @@ class Pop3Session(StreamProtocol):
 
     def _advance(self) -> None:
         """Answer all commands that can be answered now, in one write; others have their turn."""
+        left = COMMANDS_IN_TURN
         while not (self._is_busy or self._stopping or self.is_ending) and self.can_write:
             event = self._core.next_event()
             if event is None:
                 break
             self.restart_idle_timer()
             self._handle(event)
-            if self._core.unsent_octets >= READ_OCTETS:
+            left -= 1
+            if not left or self._core.unsent_octets >= READ_OCTETS:
                 asyncio.get_running_loop().call_soon(self._advance)
                 self._flush()
                 return

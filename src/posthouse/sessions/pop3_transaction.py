@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from posthouse.mailbox.maildir import MaildirError
 from posthouse.mailbox.maildrop import Maildrop
+from posthouse.protocol.framing import with_crlf
 from posthouse.protocol.pop3 import content, replies
 from posthouse.protocol.pop3.events import (
     DeletionRequested,
@@ -109,11 +110,14 @@ def _one_or_all(
 
 
 def _message(maildrop: Maildrop, number: int, lines: int | None) -> LongAnswer | Message:
+    octets = maildrop.ready(number)
     if lines is not None:
+        if octets is not None:
+            return Message(replies.ok(), b"".join(content.top((with_crlf(octets),), lines)))
         blocks = content.top(maildrop.read(number), lines)
         return LongAnswer(replies.ok(), blocks, reads_files=True, is_message=True)
     opening = replies.content_follows(maildrop.size(number))
-    if (octets := maildrop.ready(number)) is not None:
+    if octets is not None:
         return Message(opening, octets)
     ahead = partial(maildrop.read_ahead, number)
     blocks = maildrop.read(number)
