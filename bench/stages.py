@@ -22,6 +22,7 @@ from bench.servers import Contender, Running, Setting, posthouse, users
 from bench.usage import family_of
 from posthouse.mailbox import maildir
 from posthouse.server.crew import Worker
+from posthouse.server.processors import AUTO_MAX, processors
 from posthouse.spool.journaled import JournaledSpool
 
 USERS, MESSAGES_EACH = 10, 200
@@ -103,7 +104,7 @@ def many_networks(ground: Ground) -> Iterator[Contenders]:
 def deep_queue(ground: Ground, queued: int) -> Iterator[Contenders]:
     """Posthouse with an empty queue, and with one of so many messages for 1,000 domains."""
     empty, deep = ground.directory / "empty", ground.directory / "deep"
-    count = ground.workers or 1
+    count = ground.workers or min(processors(), AUTO_MAX)
     for number in range(1, count + 1):
         _fill(Worker(number, count), deep / "storage" / "spool", queued // count)
     beside = posthouse(empty, ground.setting, "Posthouse, empty")

@@ -114,10 +114,12 @@ class Server(Host):
         return self._process.wait(seconds)
 
     def memory_octets(self) -> int:
-        """Resident memory of the process."""
-        status = Path(f"/proc/{self.process_id}/status").read_text()
-        line = next(it for it in status.splitlines() if it.startswith("VmRSS:"))
-        return int(line.split()[1]) * 1024
+        """Resident memory of the process and of its workers, what they share more than once."""
+        children = Path(f"/proc/{self.process_id}/task/{self.process_id}/children").read_text()
+        processes = (str(self.process_id), *children.split())
+        texts = (Path(f"/proc/{it}/status").read_text() for it in processes)
+        lines = (line for text in texts for line in text.splitlines())
+        return sum(int(it.split()[1]) * 1024 for it in lines if it.startswith("VmRSS:"))
 
     def log(self) -> str:
         return (self.directory / "log").read_text(errors="replace")

@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -384,7 +384,8 @@ def test_mail_of_workers_that_are_no_more_is_delivered_after_a_restart(tmp_path:
         held = next(it for it in everything if it.endswith("2"))
         server.ask(requests.QueueHold(id=held))
         server.kill()
-        server.file.write_text(configuration(FROM_HERE, via=f"smtp://127.0.0.1:{sink.port}"))
+        via = f"smtp://127.0.0.1:{sink.port}"
+        server.file.write_text(sharing(FROM_HERE, workers=1, via=via))
         server.start()
         assert wait_for(lambda: not list(server.storage.glob("spool-*")), 20), server.log()
         assert [it["id"] for it in server.held()] == [held]
@@ -399,7 +400,7 @@ def test_mail_of_workers_that_are_no_more_is_delivered_after_a_restart(tmp_path:
 
 
 def test_storage_of_one_process_serves_several_and_back(tmp_path: Path) -> None:
-    with running(tmp_path, configuration(FROM_HERE), BOB) as server:
+    with running(tmp_path, sharing(FROM_HERE, workers=1), BOB) as server:
         send(server, "before", BOB.name)
         server.wait_for_mail("bob")
         server.stop()
@@ -407,6 +408,44 @@ def test_storage_of_one_process_serves_several_and_back(tmp_path: Path) -> None:
         server.start()
         taken = 1 + len(send_to_each(server, to=BOB.name).everything)
         server.stop()
-        server.file.write_text(configuration(FROM_HERE))
+        server.file.write_text(sharing(FROM_HERE, workers=1))
         server.start()
         assert len(server.wait_for_mail("bob", taken)) == taken
+
+
+# ------------------------------------------------------------ how many
+
+
+@contextmanager
+def processors(count: int) -> Iterator[None]:
+    """Let what is started meanwhile use so many processors."""
+    all_of_them = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(all_of_them)[:count])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, all_of_them)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
+def test_there_are_as_many_as_processors_and_mail_stays_when_there_are_fewer(
+    tmp_path: Path,
+) -> None:
+    text = configuration(FROM_HERE, via="smtp://127.0.0.1:9")
+    with processors(2), running(tmp_path, text) as server:
+        everything = send_to_each(server).everything
+        server.wait_for_events("deferred", len(everything))
+        server.stop()
+        with processors(1):
+            server.start()
+        assert wait_for(lambda: not (server.storage / "spool-2").exists(), 20), server.log()
+        assert {it["id"] for it in server.ask(requests.QueueList())} == everything
+        status = server.ask(requests.Status())
+        assert (status["workers"], "worker_processes" in status) == (1, False)
+
+
+def test_memory_is_shared_with_the_workers(server: Server) -> None:
+    for process in processes(server).values():
+        told = Path(f"/proc/{process}/smaps_rollup").read_text()
+        sizes = dict(re.findall(r"(\w+): +(\d+) kB", told))
+        assert int(sizes["Pss"]) < 0.75 * int(sizes["Rss"])

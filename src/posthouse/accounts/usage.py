@@ -92,6 +92,15 @@ class Sent(Notice, frozen=True):
     at: float
 
 
+def make_usage(path: Path) -> None:
+    """Have the file there, as we know it, for workers that only read it.
+
+    Raises:
+        StoreError: If it cannot be opened or is not ours.
+    """
+    open_for_writing(path, USAGE).close()
+
+
 class UsageCounters:
     """Counts recipients by account, or by address for those without one. Survives a restart."""
 

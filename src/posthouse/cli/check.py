@@ -49,12 +49,12 @@ def check(file: Path | None, form: str) -> int:
 
 
 def _workers_in(text: str) -> str:
-    """Say how many processes would run, where it is not one."""
+    """Say how many processes would run, where the file has them counted."""
     try:
         workers = load(text, "").configuration.workers
     except ConfigurationError:
         return ""
-    return f"; {workers} workers" if workers > 1 else ""
+    return f"; {workers} workers" if workers not in (1, "auto") else ""
 
 
 def find_all(text: str, path: Path) -> tuple[Diagnostic, ...]:

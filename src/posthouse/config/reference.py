@@ -139,6 +139,8 @@ def _kind(entry: dict[str, Any], definitions: dict[str, Any]) -> str:
         shown = examples[0]
         dated = shown[:4].isdigit() and shown[4:5] == "-"
         return "text" if shown == "text" else f"`{shown}`" if dated else f'`"{shown}"`'
+    if options := entry.get("anyOf"):
+        return " or ".join(_kind(each, definitions) for each in options)
     return {"integer": "number", "boolean": "`true`, `false`"}.get(entry.get("type", ""), "text")
 
 

@@ -126,10 +126,10 @@ class Configuration(Section):
     workers: Annotated[
         WorkerCount,
         meaning(
-            "Processes that share the ports, each with its own spool. More than one needs as many"
-            " processors."
+            "Processes that share the ports, each with its own spool: a number, or auto for as many"
+            " as this server may use processors, 8 at most."
         ),
-    ] = 1
+    ] = "auto"
     domains: Annotated[
         dict[DomainName, Domain], meaning("Domains we take mail for, from anyone.")
     ] = Field(default_factory=dict)

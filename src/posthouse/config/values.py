@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from ipaddress import IPv6Address, ip_address
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 from msgspec import Struct, structs
 from pydantic import Field, PlainSerializer, PlainValidator, Strict
@@ -22,6 +22,7 @@ T = TypeVar("T")
 D = TypeVar("D", date, datetime)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+WORKERS_MAX: Final = 32  # as many as there are last signs of a message's id
 _EVERYBODY: Final = "no entry may cover everybody; strangers reach your own domains without any"
 
 
@@ -335,6 +336,18 @@ def read_name(value: object) -> str:
     return text
 
 
+def read_workers(value: object) -> int | Literal["auto"]:
+    """Return how many processes; "auto": as many as there are processors."""
+    if value == "auto":
+        return "auto"
+    if isinstance(value, bool) or not isinstance(value, int):
+        words = 'write workers = "auto" or a number without quotes, such as workers = 2'
+        raise fault("int_type", f'this is {kind_of(value)}, workers is a number or "auto"', words)
+    if not 1 <= value <= WORKERS_MAX:
+        raise fault("less_than_equal", f"{value} is out of range", f"1 to {WORKERS_MAX} workers")
+    return value
+
+
 def _schema(kind: str, example: object, **more: object) -> WithJsonSchema:
     return WithJsonSchema({"type": kind, "examples": [example], **more})
 
@@ -343,7 +356,13 @@ _TEXT = PlainSerializer(str, return_type=str)
 Text = Annotated[str, PlainValidator(text_of), _schema("string", "text")]
 Flag = Annotated[bool, Strict()]
 Count = Annotated[int, Strict(), Field(ge=1, le=10_000_000)]
-WorkerCount = Annotated[int, Strict(), Field(ge=1, le=32)]
+WorkerCount = Annotated[
+    int | Literal["auto"],
+    PlainValidator(read_workers),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 1, "maximum": WORKERS_MAX}, {"const": "auto"}]}
+    ),
+]
 Port = Annotated[int, Strict(), Field(ge=1, le=65_535)]
 Duration = Annotated[
     timedelta,

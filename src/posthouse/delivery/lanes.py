@@ -40,12 +40,19 @@ class Width(Struct, frozen=True):
         each_hop: Attempts at the same time at one next hop.
         at_home: The same for our own mailboxes, where nobody is to be spared.
         seconds_each: At least so long from one message to the next at one next hop.
+        workers: That share what a route allows; all of the above is this one's own.
     """
 
     sessions: int = 100
     each_hop: int = 20
     at_home: int = 16
     seconds_each: float = 0.0
+    workers: int = 1
+
+    def pace_of(self, pace: Pace) -> tuple[int, float]:
+        """Return attempts at the same time, and the distance of messages, where `pace` holds."""
+        ours = max(1, pace.sessions // self.workers) if pace.sessions else self.each_hop
+        return ours, pace.seconds_each * self.workers or self.seconds_each
 
 
 class Lane:
@@ -185,8 +192,7 @@ class Lanes:
             if len(self._lanes) >= IDLE_LANES_MAX:
                 self._lanes = {name: it for name, it in self._lanes.items() if not it.is_new}
             home = hop in {"local", "capture"}
-            limit = self._width.at_home if home else pace.sessions or self._width.each_hop
-            distance = 0.0 if home else pace.seconds_each or self._width.seconds_each
+            limit, distance = (self._width.at_home, 0.0) if home else self._width.pace_of(pace)
             self._lanes[hop] = Lane(limit if home else BEGIN_WITH, limit, distance)
             self._lanes[hop].proven = home
         return self._lanes[hop]

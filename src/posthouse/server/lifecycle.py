@@ -4,8 +4,9 @@ from pathlib import Path
 
 from posthouse.server.assembly import configured_certificates
 from posthouse.server.entrances import bind_all, close_all
-from posthouse.server.loading import load_file, with_shadow
+from posthouse.server.loading import load_file, read_file, with_shadow
 from posthouse.server.privileges import drop
+from posthouse.server.processors import workers_of
 from posthouse.server.running import Ready, Run, Site, log_of, raise_handle_limit, run_loop
 from posthouse.server.storage import open_storage
 from posthouse.server.troubles import StartError
@@ -32,10 +33,11 @@ def serve(
     Raises:
         StartError: If it cannot start: one message for the operator, and the exit code.
     """
-    loaded = with_shadow(load_file(path), shadow)
+    text = read_file(path)
+    loaded = with_shadow(load_file(path, text), shadow)
     configuration = loaded.configuration
-    if configuration.workers > 1 and log is None:
-        supervise(path, loaded, ready, shadow)
+    if log is None and workers_of(configuration) > 1:
+        supervise(path, text, loaded, ready, shadow)
         return
     directory = path.parent / configuration.storage.directory
     (share,) = bind_all(configuration)

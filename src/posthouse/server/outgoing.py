@@ -197,6 +197,7 @@ def share_of(width: Width, workers: int) -> Width:
         sessions=max(1, width.sessions // workers),
         each_hop=max(1, width.each_hop // workers),
         seconds_each=width.seconds_each * workers,
+        workers=workers,
     )
 
 

@@ -12,6 +12,7 @@ from posthouse.config.catalogue import finding
 from posthouse.config.diagnostic import Diagnostic
 from posthouse.config.load import Loaded
 from posthouse.config.spans import Path as Place
+from posthouse.server.processors import processors, workers_of
 from posthouse.server.tls import CertificateError, server_context
 
 
@@ -65,10 +66,10 @@ def _user(loaded: Loaded) -> Iterator[Diagnostic]:
 
 
 def _workers(loaded: Loaded) -> Iterator[Diagnostic]:
-    workers, processors = loaded.configuration.workers, len(os.sched_getaffinity(0))
-    if workers > max(processors, 1) and workers > 1:
-        message = f"{workers} workers will share {processors} processors"
-        words = f"workers = {processors} at most"
+    workers, there_are = workers_of(loaded.configuration), processors()
+    if workers > there_are:
+        message = f"{workers} workers will share {there_are} processors"
+        words = f"workers = {there_are} at most"
         yield finding("few-processors", message, loaded.spans.value(("workers",)), words)
 
 

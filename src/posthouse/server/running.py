@@ -113,11 +113,11 @@ def log_of(configuration: Configuration, number: int = 0, lock: Path | None = No
 def run_loop(run: "Run", ready: Ready | None) -> None:
     """Run it to its end."""
     sys.setswitchinterval(THREAD_SECONDS)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(run.serve(ready))
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Uvloop where it is installed; plain asyncio does the same, slower."""
     try:
         import uvloop  # noqa: PLC0415 - not there on every system

@@ -1,10 +1,11 @@
-"""One of several workers: a process that the supervisor starts (``python -m`` this module)."""
+"""One of several workers: a copy of the supervisor, or later ``python -m`` this module."""
 
 import ctypes
 import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -34,46 +35,63 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 def main() -> None:
-    """Work until the supervisor says that it is enough, or is gone."""
+    """Work as a fresh interpreter, with sockets that are inherited by number."""
     assignment = msgspec.json.decode(sys.argv[1], type=Assignment)
+    sys.exit(work_as(assignment))
+
+
+def work_as(
+    assignment: Assignment, loaded: Loaded | None = None, shares: Sequence[Share] = ()
+) -> int:
+    """Work until the supervisor says that it is enough, or is gone; return the exit code.
+
+    Args:
+        assignment: What the supervisor wants.
+        loaded: The configuration; None to read it.
+        shares: The sockets of all workers; none to take them by number.
+    """
     for number in (signal.SIGHUP, signal.SIGINT):  # a terminal sends them to all of us
         signal.signal(number, signal.SIG_IGN)
     _die_with(assignment.supervisor)
     try:
-        _work(assignment)
+        shares = shares or [_adopt(it) for it in assignment.shares]
+        _work(assignment, loaded or _read(assignment), shares)
     except StartError as problem:
         _say(Beginning(str(problem) or "it cannot start", problem.exit_code))
-        sys.exit(problem.exit_code)
+        return problem.exit_code
+    return 0
 
 
 def _die_with(supervisor: int) -> None:
     """Be killed when the supervisor ends, however it does: the next one finds nobody in its way."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != supervisor:
-        sys.exit(0)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _work(assignment: Assignment) -> None:
-    path = Path(assignment.path)
-    in_force, shadow = Path(assignment.in_force), Path(assignment.shadow)
-    loaded = load_file(path, read_file(in_force))
-    if assignment.shadow:
-        loaded = with_shadow(loaded, shadow)
-    directory, shares = Path(assignment.directory), [_adopt(it) for it in assignment.shares]
-    number, count = assignment.number, len(shares)
+def _read(assignment: Assignment) -> Loaded:
+    loaded = load_file(Path(assignment.path), read_file(Path(assignment.in_force)))
+    return with_shadow(loaded, _shadow(assignment))
+
+
+def _shadow(assignment: Assignment) -> Path | None:
+    return Path(assignment.shadow) if assignment.shadow else None
+
+
+def _work(assignment: Assignment, loaded: Loaded, shares: Sequence[Share]) -> None:
+    directory, number = Path(assignment.directory), assignment.number
     log = log_of(loaded.configuration, number, directory / WORKERS_DIRECTORY / LOG_LOCK)
-    others = {place: share for place, share in enumerate(shares, start=1) if place != number}
     site = Site(
-        path,
+        Path(assignment.path),
         loaded,
         directory,
         shares[number - 1],
         log,
         _certificates(assignment, loaded),
-        shadow if assignment.shadow else None,
-        Worker(number, count, Board(assignment.board, assignment.run)),
-        others,
-        in_force,
+        _shadow(assignment),
+        Worker(number, len(shares), Board(assignment.board, assignment.run)),
+        {place: share for place, share in enumerate(shares, start=1) if place != number},
+        Path(assignment.in_force),
     )
     raise_handle_limit()
     try:

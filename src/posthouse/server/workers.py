@@ -7,21 +7,22 @@ again another one takes them.
 
 import asyncio
 import os
-import secrets
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from posthouse.accounts.notices import Board, Ended, open_board
+from posthouse.accounts.notices import Board, Ended
 from posthouse.config.load import Loaded
 from posthouse.server import requests
-from posthouse.server.assignment import Assignment
+from posthouse.server.child import Child
 from posthouse.server.control import ControlSocket, RefusedRequestError
 from posthouse.server.crew_asked import CrewAsked, ask
-from posthouse.server.entrances import Share, bind_all, close_all, places_of
+from posthouse.server.entrances import bind_all, close_all, places_of
 from posthouse.server.hand import Hand
+from posthouse.server.hiring import Premises, copies, replacement
 from posthouse.server.loading import (
     check_needs_no_restart,
     load_file,
@@ -30,6 +31,7 @@ from posthouse.server.loading import (
 )
 from posthouse.server.opened_certificate import open_certificate
 from posthouse.server.privileges import drop
+from posthouse.server.processors import workers_of
 from posthouse.server.running import (
     LOG_LOCK,
     WORKERS_DIRECTORY,
@@ -59,101 +61,103 @@ ENDS_BEFORE_TAKE_OVER: Final = 3  # then another worker takes over the spool
 CLOSE_SECONDS: Final = 2.0  # so that nobody takes connections when the first one says goodbye
 KILL_SECONDS: Final = 15.0  # beyond the time that transactions have to end
 BY: Final = "the supervisor"
+NEEDED_AGAIN: Final = (
+    "cannot be run by the user that the server runs as: a worker that ends could not be replaced"
+)
 
 
-def supervise(path: Path, loaded: Loaded, ready: Ready | None, shadow: Path | None) -> None:
+def supervise(
+    path: Path, text: str, loaded: Loaded, ready: Ready | None, shadow: Path | None
+) -> None:
     """Run the workers of a server until it is told to stop.
+
+    Args:
+        path: The configuration file.
+        text: What is in it.
+        loaded: What that means.
+        ready: Called once all sockets take connections.
+        shadow: A configuration to try beside, instead of the one that the file names.
 
     Raises:
         StartError: If it cannot start.
     """
     configuration = loaded.configuration
     directory = path.parent / configuration.storage.directory
-    shares = bind_all(configuration, configuration.workers)
+    shares = bind_all(configuration, workers_of(configuration))
     try:
-        text = read_file(path)  # it may be root's, and so may be the key
-        certificate = open_certificate(configuration, path.parent)
+        certificate = open_certificate(configuration, path.parent)  # a key may be root's
         drop(configuration.user, configuration.group, directory)
         lock = open_storage(directory)
     except StartError:
         close_all(shares)
         raise
-    (directory / WORKERS_DIRECTORY).mkdir(mode=0o700, exist_ok=True)
-    raise_handle_limit()
-    log = log_of(configuration, lock=directory / WORKERS_DIRECTORY / LOG_LOCK)
-    supervisor = Supervisor(path, loaded, directory, shares, log.tell)
-    supervisor.shadow, supervisor.certificate = shadow, certificate
     try:
-        asyncio.run(supervisor.serve(text, ready))
+        (directory / WORKERS_DIRECTORY).mkdir(mode=0o700, exist_ok=True)
+        raise_handle_limit()
+        premises = Premises(path, loaded, directory, shares, certificate, shadow)
+        children = copies(premises, lock)  # first: from here on there are threads
+        log = log_of(configuration, lock=directory / WORKERS_DIRECTORY / LOG_LOCK)
+        try:
+            asyncio.run(Supervisor(premises, text, log.tell).serve(children, ready))
+        finally:
+            log.close()
     finally:
         close_all(shares)
-        log.close()
         lock.release()
 
 
 class Supervisor:
     """Keeps the workers going.
 
-    Attributes:
-        shadow: A configuration to try beside, instead of the one that the file names.
-        certificate: Handles of the configured certificate, for workers that may not open it.
+    Args:
+        premises: What they have.
+        text: Of the configuration in force.
+        log: Takes events.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        loaded: Loaded,
-        directory: Path,
-        shares: tuple[Share, ...],
-        log: Callable[[LogEvent], None],
-    ) -> None:
-        self.shadow: Path | None = None
-        self.certificate: tuple[int, ...] = ()
-        self._path = path
-        self._loaded = loaded
-        self._directory = directory
-        self._shares = shares
+    def __init__(self, premises: Premises, text: str, log: Callable[[LogEvent], None]) -> None:
+        self._premises = premises
+        self._loaded = premises.loaded
+        self._directory = premises.directory
         self._log = log
-        self._in_force = directory / WORKERS_DIRECTORY / "configuration.toml"
-        self._run = secrets.token_hex(8)
-        self._board_handle = open_board()
-        self._board = Board(self._board_handle, self._run)
-        self._hands = [Hand(number) for number in range(1, len(shares) + 1)]
+        self._board = Board(premises.board, premises.run)
+        self._hands = [Hand(number) for number in range(1, len(premises.shares) + 1)]
         self._covered: dict[int, Hand] = {}  # who stands in for a worker
         self._why = ""
         self._stopped = asyncio.Event()
         self._reloading = asyncio.Lock()
-        self._text = ""  # of the configuration in force
+        self._text = text
         self._reload_task: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------ from start to stop
 
-    async def serve(self, text: str, ready: Ready | None) -> None:
-        """Start with the text of the configuration, wait for the end, stop."""
-        self._keep_in_force(text)
+    async def serve(self, children: Iterable[Child], ready: Ready | None) -> None:
+        """Wait for workers that were just started, then for the end; stop."""
+        self._keep_in_force(self._text)
         asked = CrewAsked(self._living, self._status, self.reload, self.stop)
         control = ControlSocket(self._directory, asked.perform, self._log)
         keepers: list[asyncio.Task[None]] = []
         try:
-            await self._start(self._hands[0])  # what is shared is made by the first
-            await asyncio.gather(*map(self._start, self._hands[1:]))
+            await asyncio.gather(*map(self._begin, self._hands, children))
             for hand in self._hands[1:]:
                 await self._align_pauses(hand)
             await control.start()
             self._handle_signals()
-            listeners = places_of(self._shares[0])
-            tell_started(self._log, self._loaded, listeners, self._path)
+            listeners = places_of(self._premises.shares[0])
+            tell_started(self._log, self._loaded, listeners, self._premises.path)
+            if not os.access(sys.executable, os.X_OK):
+                self._log(Noted(f"{sys.executable} {NEEDED_AGAIN}"))
             if ready is not None:
                 ready(listeners)
             keepers += [asyncio.create_task(self._keep(it)) for it in self._hands]
             await self._stopped.wait()
         finally:
             self._stopped.set()
-            close_all(self._shares)
+            close_all(self._premises.shares)
             await control.stop()
             await self._end_workers()
             await asyncio.gather(*keepers, return_exceptions=True)
-            os.close(self._board_handle)
+            os.close(self._premises.board)
             if keepers:
                 self._log(Stopped(self._why or "an error"))
 
@@ -180,30 +184,13 @@ class Supervisor:
 
     # ------------------------------------------------------------ one worker
 
-    async def _start(self, hand: Hand) -> None:
-        """Start a worker and wait until it takes connections.
+    async def _begin(self, hand: Hand, child: Child) -> None:
+        """Wait until a worker that was just started takes connections.
 
         Raises:
             StartError: If it cannot.
         """
-        handles = tuple(
-            {it.name: tuple(each.fileno() for each in it.sockets) for it in share}
-            for share in self._shares
-        )
-        assignment = Assignment(
-            number=hand.number,
-            supervisor=os.getpid(),
-            run=self._run,
-            path=str(self._path),
-            in_force=str(self._in_force),
-            directory=str(self._directory),
-            shadow=str(self.shadow or ""),
-            board=self._board_handle,
-            shares=handles,
-            certificate=self.certificate,
-        )
-        sockets = [it for share in handles for them in share.values() for it in them]
-        await hand.start(assignment, (*sockets, self._board_handle, *self.certificate))
+        await hand.begin(child)
         self._log(WorkerStarted(hand.number, hand.process_id))
 
     async def _keep(self, hand: Hand) -> None:
@@ -233,7 +220,7 @@ class Supervisor:
         if self._stopped.is_set():
             return
         before = self._text
-        await self._start(hand)
+        await self._begin(hand, replacement(self._premises, hand.number))
         if self._text != before:  # reloaded meanwhile
             await self._tell(hand, requests.Reload())
         await self._align_pauses(hand)
@@ -327,15 +314,16 @@ class Supervisor:
             try:
                 loaded = await self._pass_on(by)
             except StartError as problem:
-                self._log(ReloadFailed(str(self._path), str(problem)))
+                self._log(ReloadFailed(str(self._premises.path), str(problem)))
                 raise
             self._loaded = loaded
-            self._log(Reloaded(str(self._path), f"asked by {by}"))
+            self._log(Reloaded(str(self._premises.path), f"asked by {by}"))
 
     async def _pass_on(self, by: str) -> Loaded:
         """Have all take what the file says now; if one cannot, all keep what they had."""
-        before, text = self._text, read_file(self._path)
-        loaded = with_shadow(load_file(self._path, text), self.shadow)
+        path = self._premises.path
+        before, text = self._text, read_file(path)
+        loaded = with_shadow(load_file(path, text), self._premises.shadow)
         check_needs_no_restart(self._loaded.configuration, loaded.configuration)
         self._keep_in_force(text)
         took: list[Path] = []
@@ -354,7 +342,8 @@ class Supervisor:
     def _keep_in_force(self, text: str) -> None:
         """Keep what holds now: a worker that is started again takes this, not a broken file."""
         self._text = text
-        fresh = self._in_force.with_suffix(".new")
+        in_force = self._premises.in_force
+        fresh = in_force.with_suffix(".new")
         fresh.touch(mode=0o600)
         fresh.write_text(text, "utf-8")
-        fresh.replace(self._in_force)
+        fresh.replace(in_force)

@@ -1,5 +1,6 @@
 """One recorded decision, its id, and its form in the file."""
 
+import os
 import secrets
 from collections.abc import Iterable
 from datetime import datetime
@@ -20,6 +21,7 @@ _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: no I, L, O
 _PAIRS: Final = tuple(one + other for one in _ALPHABET for other in _ALPHABET)
 _FETCHED_AT_ONCE: Final = 256  # random numbers from the system: asking it costs more than using
 _random: list[int] = []
+os.register_at_fork(after_in_child=_random.clear)  # two workers would give the same ids
 _AS_MEANT: Final = str.maketrans("OIL", "011", "- ")
 
 
