@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
+from posthouse.server.crew import numbered
 from tests.durability.tracing import Call, TracedServer, can_trace, flushed, made, wrote
 from tests.end_to_end.server import BOB, configuration, door
 from tests.end_to_end.sinks import sinking
@@ -45,15 +46,39 @@ def send(place: tuple[str, int], number: int, promises: list[Promise]) -> None:
             promises.append(Promise(promise[1], token, kind))
 
 
-@pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Call], list[Promise]]:
-    """Where the spool is, what strace saw of a server under load, and what clients were told."""
+class Seen(Struct, frozen=True):
+    """What strace saw of a server under load, and what clients were told.
+
+    Attributes:
+        storage: Where the spools are.
+        workers: How many there are.
+        calls: Of all processes.
+        promises: In clients' hands.
+    """
+
+    storage: Path
+    workers: int
+    calls: list[Call]
+    promises: list[Promise]
+
+    def of_kind(self, kind: str) -> list[Promise]:
+        return [it for it in self.promises if it.kind == kind]
+
+    def spool_of(self, promise: Promise) -> Path:
+        """The spool of the worker that made the promise: the last sign of the id tells."""
+        number = int(promise.id[-1]) + 1 if self.workers > 1 else 1
+        return numbered(self.storage / "spool", number)
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     directory = tmp_path_factory.mktemp("traced")
     promises: list[Promise] = []
     with sinking() as sink:
         via = f"smtp://127.0.0.1:{sink.port}"
         networks = door("network", networks='["127.0.0.1"]', sends_as='["*"]')
-        server = TracedServer(directory, configuration(networks, via=via))
+        top = f"workers = {request.param}"
+        server = TracedServer(directory, configuration(networks, via=via, top=top))
         server.add_account(BOB)
         server.start()
         try:
@@ -69,7 +94,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Call], li
         finally:
             server.stop()
     assert len(promises) == SESSIONS * MAILS
-    return server.storage / "spool", server.calls(), promises
+    return Seen(server.storage, request.param, server.calls(), promises)
 
 
 def told(calls: list[Call], promise: Promise) -> int:
@@ -88,30 +113,27 @@ def is_safe(calls: list[Call], folder: Path, octets: bytes, before: int) -> bool
     )
 
 
-def test_a_short_mail_is_in_the_flushed_journal_before_its_250(
-    seen: tuple[Path, list[Call], list[Promise]],
-) -> None:
-    spool, calls, promises = seen
-    for promise in (it for it in promises if it.kind == "short"):
-        before = told(calls, promise)
+def test_a_short_mail_is_in_the_flushed_journal_before_its_250(seen: Seen) -> None:
+    calls = seen.calls
+    for promise in seen.of_kind("short"):
+        spool, before = seen.spool_of(promise), told(calls, promise)
         assert wrote(calls, spool / "journal", promise.token), promise
         assert is_safe(calls, spool / "journal", promise.token, before), promise
 
 
-def test_a_held_mail_is_in_the_flushed_shelf_before_its_250(
-    seen: tuple[Path, list[Call], list[Promise]],
-) -> None:
-    spool, calls, promises = seen
-    for promise in (it for it in promises if it.kind == "held"):
-        assert is_safe(calls, spool / "spool.db-wal", promise.token, told(calls, promise)), promise
+def test_a_held_mail_is_in_the_flushed_shelf_before_its_250(seen: Seen) -> None:
+    calls = seen.calls
+    for promise in seen.of_kind("held"):
+        shelf = seen.spool_of(promise) / "spool.db-wal"
+        assert is_safe(calls, shelf, promise.token, told(calls, promise)), promise
 
 
 def test_a_large_mail_has_a_flushed_file_with_a_flushed_name_and_a_flushed_row_before_its_250(
-    seen: tuple[Path, list[Call], list[Promise]],
+    seen: Seen,
 ) -> None:
-    spool, calls, promises = seen
-    for promise in (it for it in promises if it.kind == "large"):
-        before = told(calls, promise)
+    calls = seen.calls
+    for promise in seen.of_kind("large"):
+        spool, before = seen.spool_of(promise), told(calls, promise)
         (begun, *_) = wrote(calls, spool / "large", promise.token)
         last = max(call.ended for call in calls if call.path == begun.path and "write" in call.name)
         (in_file, *_) = flushed(calls, begun.path, after=last, before=before)
@@ -123,18 +145,17 @@ def test_a_large_mail_has_a_flushed_file_with_a_flushed_name_and_a_flushed_row_b
         ), promise
 
 
-def test_what_is_flushed_has_a_flushed_name_up_to_the_directory_of_the_storage(
-    seen: tuple[Path, list[Call], list[Promise]],
-) -> None:
-    spool, calls, promises = seen
-    first = min(told(calls, promise) for promise in promises)
+def test_what_is_flushed_has_a_flushed_name_up_to_the_directory_of_the_storage(seen: Seen) -> None:
+    calls = seen.calls
+    first = min(told(calls, promise) for promise in seen.promises)
+    spools = {seen.spool_of(promise) for promise in seen.promises}
     journals = {
         call.path
         for call in calls
-        if call.name == "write" and call.path.startswith(str(spool / "journal"))
+        if call.name == "write" and Path(call.path).parent in {it / "journal" for it in spools}
     }
-    others = {str(spool / name) for name in ("journal", "large", "spool.db")}
-    for path in journals | others | {str(spool)}:
+    others = {str(it / name) for it in spools for name in ("", "journal", "large", "spool.db")}
+    for path in journals | others:
         born = made(calls, path)
         used = [it.ended for it in calls if it.path == path and it.name == "fdatasync"]
         folder, before = str(Path(path).parent), max(first, min(used, default=first))
