@@ -82,6 +82,8 @@ class StorageWatch:
         elif problem.kind == "full":
             self._log(DiskFull(str(self._spool.path.parent), str(problem)))
         else:
+            if self._spool.trouble is not None:
+                self._spool.fail(problem)  # other workers hear of it, where nobody brings mail too
             self._log(StoreFailed("spool", str(problem)))
 
 

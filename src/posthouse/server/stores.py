@@ -12,6 +12,7 @@ from posthouse.accounts.sqlite import SqliteAccountStore
 from posthouse.accounts.usage import UsageCounters
 from posthouse.config.schema import Configuration, PopWindow
 from posthouse.server.crew import ALONE, Worker
+from posthouse.server.crew_spool import CrewSpool
 from posthouse.server.troubles import StartError
 from posthouse.spool.journaled import JournaledSpool
 from posthouse.spool.records import StorageError
@@ -95,7 +96,9 @@ def _open_spool(worker: Worker, directory: Path, now: Callable[[], datetime]) ->
     until = time.monotonic() + LOCKED_SECONDS
     while True:
         try:
-            return JournaledSpool(path, now=now, place=worker.place)
+            if worker.board is None:
+                return JournaledSpool(path, now=now)
+            return CrewSpool(path, now=now, place=worker.place, board=worker.board)
         except StorageError as problem:
             if problem.kind != "locked" or worker.count == 1 or time.monotonic() > until:
                 raise
