@@ -4,14 +4,12 @@ There is one end of data: CRLF, dot, CRLF. A bare CR or LF never ends a line of 
 hides an end of data; it is reported, and content with one is to be refused.
 """
 
-import re
 from enum import Enum
 from typing import Final
 
 TEXT_LINE_OCTETS_MAX: Final = 1000  # RFC 5321 §4.5.3.1.6, CRLF included
 
 _END: Final = b"\r\n.\r\n"
-_BARE: Final = re.compile(rb"[\x00\r]")
 
 
 class LineFault(Enum):
@@ -57,17 +55,23 @@ class LineBuffer:
         if end < 0:
             self._skip_what_is_too_long(octets_max)
             return None
-        line = bytes(unread[: end + 1])
-        del unread[: end + 1]
+        if end + 1 == len(unread):
+            line = bytes(unread)
+            unread.clear()
+        else:
+            line = bytes(unread[: end + 1])
+            del unread[: end + 1]
         self._searched = 0
         if self._skipping or end >= octets_max:
             self._skipping = False
             return LineFault.TOO_LONG
-        if line[-2:] != b"\r\n":
+        if not line.endswith(b"\r\n"):
             return LineFault.BARE_NEWLINE
         line = line[:-2]
-        if _BARE.search(line):
-            return LineFault.NUL if b"\x00" in line else LineFault.BARE_NEWLINE
+        if b"\x00" in line:
+            return LineFault.NUL
+        if b"\r" in line:
+            return LineFault.BARE_NEWLINE
         return line
 
     def take(self, octets_max: int | None = None) -> bytes:

@@ -212,13 +212,14 @@ class SmtpSession(StreamProtocol):
             if type(event) is events.ContentArrived:
                 self._take_content(event)
                 continue
-            self.restart_idle_timer()
             kind = type(event)
             reply = self._HANDLERS[kind](self, event)
-            if reply is not None:
-                core.answer(reply)
-                if kind in self._AFTER_ANSWER:
-                    self._AFTER_ANSWER[kind](self, reply)
+            if reply is None:
+                self.restart_idle_timer()
+                break
+            core.answer(reply)
+            if kind in self._AFTER_ANSWER:
+                self._AFTER_ANSWER[kind](self, reply)
         self._flush()
         if self._service.census.shutting_down:
             self.stop()

@@ -191,7 +191,8 @@ class StreamProtocol(asyncio.BufferedProtocol):
                 self._fail_tls(self.tls, error)
                 return
             octets = self.tls.outgoing()
-        self._opened().write(octets)
+        assert self._transport is not None, "used before connection_made"
+        self._transport.write(octets)
 
     def start_tls(self, context: ssl.SSLContext) -> None:
         """Begin a handshake as server; call it after the positive reply was written in clear.

@@ -264,3 +264,70 @@ COMMANDS: Final[Mapping[str, Command]] = {
 
 # First words of other protocols: a browser or a proxy was made to talk to us.
 FOREIGN_VERBS: Final = frozenset({"GET", "POST", "PUT", "HEAD", "CONNECT", "OPTIONS", "DELETE"})
+
+
+class Said(Struct, frozen=True):
+    """A command line, its first word looked up.
+
+    Attributes:
+        word: The first word, in upper case.
+        command: What it is; None where nobody knows it.
+        argument: The rest.
+        event: What it asks for, where that depends on the line alone; else `parse` says it.
+    """
+
+    word: str
+    command: Command | None
+    argument: str
+    event: Event | None = None
+
+
+KNOWN_MAX: Final = 4096
+KNOWN_OCTETS_MAX: Final = 320  # of a line: memory is bounded so
+_known: Final[dict[bytes, Said]] = {}  # lines that come again and again
+
+
+def read(line: bytes) -> Said:
+    """Return what a command line says.
+
+    Raises:
+        CommandError: If it is no text, or too long for its command.
+    """
+    known = _known.get(line)
+    if known is not None:
+        return known
+    word, _, argument = text_of(line).partition(" ")
+    word = word.upper()
+    command = COMMANDS.get(word)
+    if command is not None and len(line) > command.octets_max - 2:
+        raise CommandError(replies.LINE_TOO_LONG)
+    return Said(word, command, argument.strip(" "))
+
+
+def parse(line: bytes, said: Said, offer: Offer) -> Event:
+    """Return the event of a line that `read` has read; its command is known.
+
+    Raises:
+        CommandError: If its argument is wrong, or asks for what is not offered.
+    """
+    assert said.command is not None, "the caller has looked"
+    event = said.command.parse(said.argument, offer)
+    if len(line) <= KNOWN_OCTETS_MAX and _is_the_same_for_all(said, event):
+        if len(_known) >= KNOWN_MAX:
+            _known.clear()
+        _known[line] = Said(said.word, said.command, said.argument, event)
+    return event
+
+
+def _is_the_same_for_all(said: Said, event: Event) -> bool:
+    """Whether it is this event whatever is offered; one that may hold a password is not kept."""
+    match event:
+        case MailReceived(reverse_path=path):
+            return said.argument.endswith(">") and event == MailReceived(path)
+        case RecipientReceived(forward_path=path):
+            ours = said.argument.lower().endswith("postmaster>")  # its domain is our name
+            return not ours and said.argument.endswith(">") and event == RecipientReceived(path)
+        case DataRequested() | ResetReceived() | QuitReceived():
+            return True
+        case _:
+            return False

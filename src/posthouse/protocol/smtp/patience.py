@@ -33,6 +33,7 @@ _IDLE: Final = frozenset(
         HelpReceived,
         VerifyReceived,
         ExpandReceived,
+        CommandRefused,  # one that is no error
     }
 )
 # A client that pipelines says RCPT and DATA before it knows that MAIL or all RCPT are refused
@@ -65,16 +66,16 @@ class Patience:
 
     def count(self, event: Event) -> Event:
         """Return the event, or `ConnectionAbused` in its place when it is one too many."""
-        refused = isinstance(event, CommandRefused)
-        if isinstance(event, CommandRefused) and event.reply not in _FOLLOWING:
-            self._errors += 1
-            if self._errors > self._limits.errors_max:
-                return ConnectionAbused(replies.TOO_MANY_ERRORS, "too many refused commands")
-        elif type(event) is RecipientReceived:
+        kind = type(event)
+        if kind is RecipientReceived:
             self._recipients += 1
             if self._recipients > self._limits.recipients_max:
                 return ConnectionAbused(replies.TOO_MANY_RECIPIENTS, "recipients without mail")
-        elif refused or type(event) in _IDLE:
+        elif isinstance(event, CommandRefused) and event.reply not in _FOLLOWING:
+            self._errors += 1
+            if self._errors > self._limits.errors_max:
+                return ConnectionAbused(replies.TOO_MANY_ERRORS, "too many refused commands")
+        elif kind in _IDLE:
             self._idle_commands += 1
             if self._idle_commands > self._limits.idle_commands_max:
                 return ConnectionAbused(replies.TOO_MANY_IDLE_COMMANDS, "commands without mail")

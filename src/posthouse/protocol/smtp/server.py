@@ -34,11 +34,12 @@ from posthouse.protocol.smtp.offer import (
 )
 from posthouse.protocol.smtp.parameters import CommandError
 from posthouse.protocol.smtp.parsing import (
-    COMMANDS,
     FOREIGN_VERBS,
+    Said,
     decode_base64,
+    parse,
     parse_chunk,
-    text_of,
+    read,
 )
 from posthouse.protocol.smtp.patience import Patience
 from posthouse.protocol.smtp.states import AFTER, Phase, Verb
@@ -177,9 +178,9 @@ class ServerConnection:
     def next_event(self) -> Event | None:
         """Return the next event, or None while octets or an answer are missing."""
         while self._awaiting is None and self.phase not in _DEAF:
-            if not self._lines.unread and self._needs_octets:
-                return None
             phase = self.phase
+            if not self._lines.unread and (self._content is None or self._needs_octets):
+                return None
             if phase is Phase.CONTENT:
                 event = self._next_of_data()
             elif phase is Phase.CHUNK:
@@ -312,38 +313,35 @@ class ServerConnection:
         return CommandRefused(reply, line[:SHOWN_OCTETS_MAX] if is_safe else verb)
 
     def _command(self, line: bytes) -> Event | None:
-        text = text_of(line)
-        word, _, argument = text.partition(" ")
-        word = word.upper()
-        command = COMMANDS.get(word)
+        said = read(line)
+        command = said.command
         if command is None:
-            if word in FOREIGN_VERBS:
-                return ConnectionAbused(replies.NOT_A_MAIL_CLIENT, f"said {word}")
-            raise CommandError(replies.UNKNOWN_COMMAND if word else replies.EMPTY_LINE)
-        if len(line) > command.octets_max - 2:
-            raise CommandError(replies.LINE_TOO_LONG)
-        argument = argument.strip(" ")
-        if command.verb is Verb.CHUNK:
-            return self._begin_chunk(argument)
-        if command.verb in _TOLD and not self.offer.tells:
+            if said.word in FOREIGN_VERBS:
+                return ConnectionAbused(replies.NOT_A_MAIL_CLIENT, f"said {said.word}")
+            raise CommandError(replies.UNKNOWN_COMMAND if said.word else replies.EMPTY_LINE)
+        verb = command.verb
+        if verb is Verb.CHUNK:
+            return self._begin_chunk(said.argument)
+        if verb in _TOLD and not self.offer.tells:
             raise CommandError(replies.NOT_IMPLEMENTED)
-        if command.verb is not None and command.verb not in AFTER[self.phase]:
-            raise CommandError(self._why_not_now(command.verb))
-        if self.offer.in_turn and command.verb in _LAST_OF_GROUP and len(self._lines):
-            return ConnectionAbused(replies.OUT_OF_TURN, f"talked on behind {word}")
-        if command.verb is Verb.AUTH and self.signed_in:
+        if verb is not None and verb not in AFTER[self.phase]:
+            raise CommandError(self._why_not_now(verb))
+        if verb in _LAST_OF_GROUP and self.offer.in_turn and len(self._lines):
+            return ConnectionAbused(replies.OUT_OF_TURN, f"talked on behind {said.word}")
+        if verb is Verb.AUTH and self.signed_in:
             raise CommandError(replies.AUTH_TWICE)
-        event = command.parse(argument, self.offer)
-        self._check_with_mail(event, argument)
+        event = said.event or parse(line, said, self.offer)
+        if verb is Verb.DATA or verb is Verb.RECIPIENT:
+            self._check_with_mail(verb, said)
         return event
 
-    def _check_with_mail(self, event: Event, argument: str) -> None:
+    def _check_with_mail(self, verb: Verb, said: Said) -> None:
         """Refuse what the parameters of MAIL do not allow."""
-        if isinstance(event, DataRequested) and self._is_binary:  # RFC 3030 §3
+        if verb is Verb.DATA and self._is_binary:  # RFC 3030 §3
             raise CommandError(replies.BINARY_BY_CHUNKS)
         utf8 = self._mail is not None and self._mail.smtputf8
-        if isinstance(event, RecipientReceived) and not (utf8 or argument.isascii()):
-            raise CommandError(replies.NEEDS_SMTPUTF8)  # RFC 6531 §3.5
+        if verb is Verb.RECIPIENT and not (utf8 or said.argument.isascii()):  # RFC 6531 §3.5
+            raise CommandError(replies.NEEDS_SMTPUTF8)
 
     @property
     def _is_binary(self) -> bool:
