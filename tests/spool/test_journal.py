@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -54,6 +55,38 @@ def test_fifty_messages_share_one_flush_behind_the_first(tmp_path: Path) -> None
         disk.may_flush.set()
         assert [answer.wait() for answer in answers] == [None] * 50
         assert disk.flushes <= 2
+
+
+def test_what_is_accepted_in_one_turn_of_a_loop_shares_its_flush(tmp_path: Path) -> None:
+    disk = CountingDisk()
+    disk.may_flush.set()
+    turns: list[Callable[[], None]] = []
+
+    def turn(call: Callable[[], None]) -> bool:
+        turns.append(call)
+        return True
+
+    with opened(tmp_path, disk=disk) as spool:
+        spool.use_turn(turn)
+        for _ in range(3):
+            answers = [offer(spool, envelope("bob@example.net"))[1] for _ in range(20)]
+            (ends,) = turns
+            turns.clear()
+            ends()
+            assert [answer.wait() for answer in answers] == [None] * 20
+        assert disk.flushes < 10, "a turn that takes long is not waited for"
+
+
+def test_who_waits_for_all_that_was_accepted_does_not_wait_for_the_end_of_the_turn(
+    tmp_path: Path,
+) -> None:
+    with opened(tmp_path) as spool:
+        spool.use_turn(lambda _: True)  # which never ends
+        answer = offer(spool, envelope("bob@example.net"))[1]
+        spool.flush()
+        assert answer.wait() is None
+        answer = offer(spool, envelope("bob@example.net"))[1]
+    assert answer.wait() is None, "closing writes it too"
 
 
 def test_the_backlog_is_what_waits_in_memory(tmp_path: Path) -> None:

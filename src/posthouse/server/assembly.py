@@ -29,6 +29,7 @@ from posthouse.server.sources import sources_of
 from posthouse.server.stores import Stores
 from posthouse.server.tls import CertificateError, Certificates, own_certificate
 from posthouse.server.troubles import EXIT_CONFIGURATION, StartError
+from posthouse.server.turn import LoopTurn
 from posthouse.sessions.granted import doors_of
 from posthouse.sessions.pop3_service import OpenSession
 from posthouse.sessions.shadow import Shadow
@@ -163,6 +164,7 @@ class Server:
     async def start(self, bound: Share) -> None:
         """Begin to serve on sockets that are open already."""
         await self.watched.start()
+        self.stores.spool.use_turn(LoopTurn())
         self.dispatcher.start()
         self._protection.start()
         self._housekeeping.start()

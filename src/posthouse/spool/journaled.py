@@ -31,7 +31,7 @@ from posthouse.spool.journal import (
     shelve_fresh,
     shelve_recovered,
 )
-from posthouse.spool.lane import LOOK_SECONDS, Record, Segment
+from posthouse.spool.lane import LOOK_SECONDS, Record, Segment, Turn
 from posthouse.spool.lanes import Lanes
 from posthouse.spool.records import (
     Backlog,
@@ -132,6 +132,11 @@ class JournaledSpool(Spool):
 
         octets = len(arrival.content)
         self._journal.append(Record(partial(encode, kept), told, size=octets, lives=True))
+
+    def use_turn(self, turn: Turn) -> None:
+        """Let what is accepted in one turn of an event loop share a flush."""
+        assert self._journal.lanes is not None, "opened"
+        self._journal.lanes.use_turn(turn)
 
     def _group_ended(self) -> None:
         """Behind a group of the journal, in its thread."""

@@ -58,6 +58,16 @@ class Segment:
 
 
 Told = Callable[[Segment | None, StorageError | None], None]
+Turn = Callable[[Callable[[], None]], bool]
+"""Has something called when the caller's thread is done with what it has begun; False if it cannot.
+
+An event loop deals with many clients in a turn: their messages share a flush.
+"""
+
+
+def no_turn(_: Callable[[], None]) -> bool:
+    """Stand for the turn of a thread that has none."""
+    return False
 
 
 class Record(Struct, frozen=True, eq=False):
@@ -79,7 +89,13 @@ class Record(Struct, frozen=True, eq=False):
 
 
 class Lane:
-    """The segments of one directory and the thread that writes them."""
+    """The segments of one directory and the thread that writes them.
+
+    Attributes:
+        trouble: Why nothing can be promised any more.
+        flush_seconds: How long a flush takes.
+        turn: Of those who append.
+    """
 
     def __init__(
         self,
@@ -102,6 +118,7 @@ class Lane:
         Raises:
             OSError: If no file can be made.
         """
+        self.turn: Turn = no_turn
         self.trouble: StorageError | None = None
         self.flush_seconds = 0.0  # the least lately: a busy processor is no slow disk
         self._writing = 0  # records that are being written
@@ -112,6 +129,7 @@ class Lane:
         self._number = begin_at
         self._waiting: list[Record] = []
         self._eager = 0
+        self._called = self._calling = False  # for the eager ones; it is seen to
         self._resting = False
         self._closed = False
         self._changed = threading.Lock()
@@ -126,17 +144,40 @@ class Lane:
         self._thread = threading.Thread(target=self._run, name="spool-journal", daemon=True)
         self._thread.start()
 
-    def append(self, record: Record) -> None:
-        """Queue a record. Never blocks on the disk."""
+    def append(self, record: Record, *, at_once: bool = False) -> None:
+        """Queue a record. Never blocks on the disk.
+
+        What is not lazy is written when the caller's turn is over, with all else of that turn;
+        `at_once`: without waiting for its end.
+        """
         with self._changed:
             refused = self.trouble or (StorageError("broken", "closed") if self._closed else None)
             if refused is None:
                 self._waiting.append(record)
-                self._eager += not record.lazy
-                if self._listening and (not record.lazy or self._dozing):
-                    self._ring()
+                if record.lazy:
+                    if self._dozing and self._listening:
+                        self._ring()
+                    return
+                self._eager += 1
+                if self._calling and not at_once:
+                    return
+                if not at_once and self.turn(self._call):
+                    self._calling = True
+                else:
+                    self._called = True
+                    if self._listening:
+                        self._ring()
                 return
         record.done(None, refused)
+
+    def _call(self) -> None:
+        """The turn is over: have what was queued in it written."""
+        with self._changed:
+            self._calling = False
+            if self._eager:
+                self._called = True
+                if self._listening:
+                    self._ring()
 
     @property
     def is_busy(self) -> bool:
@@ -214,12 +255,13 @@ class Lane:
         group = self._waiting[:size]
         del self._waiting[:size]
         self._eager -= sum(not record.lazy for record in group)
+        self._called = self._called and self._eager > 0
         self._writing = len(group)
         return group
 
     def _is_urgent(self) -> bool:
         crowded = len(self._waiting) >= LAZY_RECORDS_MAX and not self._resting
-        return self._eager > 0 or crowded or (self._closed and bool(self._waiting))
+        return self._called or crowded or (self._closed and bool(self._waiting))
 
     def _ring(self) -> None:
         self._listening = False

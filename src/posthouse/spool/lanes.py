@@ -14,7 +14,7 @@ from typing import Final
 from posthouse.spool.database import flush_directory
 from posthouse.spool.disk import Disk
 from posthouse.spool.entries import Gone, encode
-from posthouse.spool.lane import Lane, Record, Segment, segment_paths
+from posthouse.spool.lane import Lane, Record, Segment, Turn, no_turn, segment_paths
 from posthouse.spool.records import StorageError
 from posthouse.spool.recovery import Recovered, last_number, unsettled
 
@@ -43,6 +43,7 @@ class Lanes:
         self._disk = disk
         self._look = look
         self._ended = ended
+        self._turn: Turn = no_turn
         self._lanes: list[Lane] = []
         self._opening = threading.Lock()
         directory.mkdir(mode=0o700, exist_ok=True)
@@ -84,6 +85,12 @@ class Lanes:
                 return lane.trouble
         return None
 
+    def use_turn(self, turn: Turn) -> None:
+        """Let what is appended in one turn share a flush."""
+        self._turn = turn
+        for lane in self._lanes:
+            lane.turn = turn
+
     def append(self, record: Record) -> None:
         """Queue a new message where it is safe soonest."""
         lane = self._lanes[0]
@@ -107,7 +114,7 @@ class Lanes:
                 errors.append(error)
                 ended.set()
 
-            lane.append(Record(partial(encode, Gone("")), told))
+            lane.append(Record(partial(encode, Gone("")), told), at_once=True)
             ended.wait()
         for error in errors:
             if error is not None:
@@ -148,6 +155,7 @@ class Lanes:
             place.mkdir(mode=0o700, exist_ok=True)
             self._disk.flush_directory(self._directory)
         lane = Lane(place, self._disk, begin_at=begin_at, look=self._look, ended=self._ended)
+        lane.turn = self._turn
         self._lanes.append(lane)
         return lane
 

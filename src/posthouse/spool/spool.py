@@ -22,6 +22,7 @@ from posthouse.spool.disk import Disk
 from posthouse.spool.identifiers import IdSource
 from posthouse.spool.intake import MEMORY_OCTETS_MAX, Intake, prepared
 from posthouse.spool.jumps import Jump
+from posthouse.spool.lane import Turn
 from posthouse.spool.large import SideFiles
 from posthouse.spool.leases import Leases
 from posthouse.spool.lock import lock_directory
@@ -135,6 +136,9 @@ class Spool:
     def open_intake(self) -> Intake:
         """Begin to receive a message."""
         return Intake(self)
+
+    def use_turn(self, turn: Turn) -> None:
+        """Let what is accepted in one turn of an event loop share a flush, where that helps."""
 
     def on_arrival(self, callback: Callable[[], None]) -> None:
         """Have `callback` called, from the writer thread, when something may have become due."""
