@@ -121,14 +121,13 @@ class Lane:
         self.turn: Turn = no_turn
         self.trouble: StorageError | None = None
         self.flush_seconds = 0.0  # the least lately: a busy processor is no slow disk
-        self._writing = 0  # records that are being written
         self._directory = directory
         self._disk = disk
         self._look = look
         self._ended = ended
         self._number = begin_at
         self._waiting: list[Record] = []
-        self._eager = 0
+        self._eager = self._writing = 0  # records that are waited for; that are being written
         self._called = self._calling = False  # for the eager ones; it is seen to
         self._resting = False
         self._closed = False
