@@ -136,6 +136,8 @@ class PopSignIns:
             self._read_again()
         if self._board is not None:
             self._board.pull()
+        if not self._sessions:
+            return ()
         with self._lock:
             found = self._sessions.get(fold(address))
             if not found:

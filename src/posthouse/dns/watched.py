@@ -97,6 +97,8 @@ class WatchedNames:
 
     def names_at(self, address: Address, now: datetime) -> tuple[WatchedName, ...]:
         """Return the names that point or pointed here; the policy compares with its linger."""
+        if not self._hosts:
+            return ()
         names = []
         for host, watch in self._hosts.items():
             seen = self._last_seen(host, address, now)
@@ -121,6 +123,8 @@ class WatchedNames:
         That is: the last look-up failed temporarily (or none has ended yet), and no address was
         seen within the linger.
         """
+        if not self._failed:
+            return frozenset()
         now = self._now()
         return frozenset(host for host in self._failed if not self._is_fresh(host, now))
 

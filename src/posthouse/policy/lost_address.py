@@ -5,6 +5,7 @@ with one name; an address that greets with many unrelated ones is not one machin
 """
 
 from datetime import timedelta
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Final
 
@@ -88,6 +89,7 @@ def evidence_of_loss(traffic: Traffic, rule: LostAddressRule) -> str:
     return f"{kind} brought {', '.join(found)}"
 
 
+@lru_cache(maxsize=1024)
 def owner_of_name(name: str, address: Address) -> str:
     """Return whose an EHLO name is, so that related names count once; "" where it tells nothing.
 

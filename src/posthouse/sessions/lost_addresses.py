@@ -77,7 +77,7 @@ class _Seen(Struct):
 class _Half(Struct):
     """Half a window."""
 
-    since: datetime | None = None
+    ends: datetime | None = None
     transactions: int = 0
     by_address: dict[Address, _Seen] = field(default_factory=dict)
 
@@ -171,14 +171,13 @@ class LostAddresses:
 
     def _half(self, at: datetime) -> _Half:
         """The present half; an old one is put away first."""
-        since, length = self._now.since, self.rule.within / 2
-        if since is None:
-            self._now.since = at
-        elif at - since >= length:
-            fresh = at - since < 2 * length
-            self._before = self._now if fresh else _Half()
-            self._now = _Half(at)
-        return self._now
+        half = self._now
+        if half.ends is None:
+            half.ends = at + self.rule.within / 2
+        elif at >= half.ends:
+            self._before = half if at < half.ends + self.rule.within / 2 else _Half()
+            half = self._now = _Half(at + self.rule.within / 2)
+        return half
 
     def _look(self, address: Address, at: datetime) -> bool:
         """Judge what came from an address; whether it is lost from now on."""

@@ -17,9 +17,9 @@ from posthouse.policy.confirmation import decide_confirmation
 from posthouse.policy.decision import Decision, Stage, Step, Verdict
 from posthouse.policy.facts import Client, Request
 from posthouse.policy.reasons import Reason
-from posthouse.policy.recognition import lasting
+from posthouse.policy.recognition import Known, lasting
 from posthouse.policy.relaying import decide_mail, decide_recipient
-from posthouse.policy.rules import Service
+from posthouse.policy.rules import Rules, Service
 from posthouse.protocol.smtp import replies
 from posthouse.protocol.smtp.events import ContentEnded, MailReceived, RecipientReceived
 from posthouse.sessions.acceptance import Judged, Stamp, fields_before, judge, storage_decision
@@ -70,11 +70,20 @@ class MailWork:
         begun: How many mail transactions were begun.
     """
 
-    __slots__ = ("_answer", "_service", "accepted", "begun", "sign_in_is_gone", "transaction")
+    __slots__ = (
+        "_answer",
+        "_known",
+        "_service",
+        "accepted",
+        "begun",
+        "sign_in_is_gone",
+        "transaction",
+    )
 
     def __init__(self, service: SmtpService, answer: Callable[[Reply], None]) -> None:
         self._service = service
         self._answer = answer
+        self._known: tuple[Client, Rules, Known | None] | None = None
         self.transaction: Transaction | None = None
         self.sign_in_is_gone = False
         self.accepted = 0
@@ -100,7 +109,7 @@ class MailWork:
             octets=event.declared_octets or 0,
             taken=facts.taken(client, (sender,) if sender else ()),
         )
-        said = lasting(request, rules)
+        said = self._lasting(request, rules)
         decision = decide_mail(request, rules, said)
         if not decision.accepted:
             return service.recorder.record(decision, request, rules).reply
@@ -108,6 +117,13 @@ class MailWork:
         self.transaction = Transaction(event, granted, (rules, said))
         self.begun += 1
         return granted.reply
+
+    def _lasting(self, request: Request, rules: Rules) -> Known | None:
+        """What the doors say to this client, asked again where it or the rules have changed."""
+        known = self._known
+        if known is None or known[1] is not rules or known[0] != request.client:
+            known = self._known = request.client, rules, lasting(request, rules)
+        return known[2]
 
     def asks_first(
         self, event: RecipientReceived, then: Callable[[RecipientReceived], None]

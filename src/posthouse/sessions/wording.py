@@ -6,7 +6,9 @@ to those who proved who they are.
 """
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Final
 
 from posthouse.mail.reply import LINE_OCTETS_MAX, Reply
@@ -109,16 +111,27 @@ def _sign_in_text(decision: Decision, site: SiteWords) -> str:
 
 def _filled(text: str, told: Told) -> str:
     """Put the fields in, escaped. No other syntax of `str.format` is known, so texts are safe."""
+    return "".join(
+        [
+            piece if isinstance(piece, str) else escaped_to_ascii(piece(told))[:FIELD_OCTETS_MAX]
+            for piece in _pieces(text)
+        ]
+    )
 
-    def shown(found: re.Match[str]) -> str:
-        field = FIELDS.get(found[1])
-        return found[0] if field is None else escaped_to_ascii(field(told))[:FIELD_OCTETS_MAX]
 
-    return _FIELD.sub(shown, text)
+@lru_cache(maxsize=256)
+def _pieces(text: str) -> tuple[str | Callable[[Told], str], ...]:
+    """Cut a text at its fields; what has the form of one and is none stays as it is."""
+    words = _FIELD.split(text)
+    names = words[1::2]
+    fields = (FIELDS.get(name, f"{{{name}}}") for name in names)
+    return tuple(it for pair in zip_longest(words[::2], fields, fillvalue="") for it in pair if it)
 
 
 def _wrapped(sentence: str) -> list[str]:
     """Cut at spaces into lines that can be sent; a word longer than a line is cut as well."""
+    if len(sentence) <= TEXT_OCTETS_MAX and sentence.isascii() and sentence.isprintable():
+        return [sentence]
     lines: list[str] = []
     for paragraph in sentence.split("\n"):
         rest = escaped_to_ascii(paragraph)

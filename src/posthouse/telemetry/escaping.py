@@ -67,6 +67,8 @@ def _json_code(char: str) -> str:
 
 def escaped_to_ascii(text: str) -> str:
     """Return `text` with everything outside ASCII escaped too: for SMTP replies."""
+    if text.isascii() and text.isprintable():
+        return text
     return _CODE.sub(lambda found: _code(found[0]), text)
 
 
