@@ -59,6 +59,8 @@ directory = "storage"
 class Served:
     """A running server."""
 
+    program = PROGRAM
+
     def __init__(self, directory: Path, configuration: str = CONFIGURATION) -> None:
         self.directory = directory
         self.storage = directory / "storage"
@@ -66,7 +68,7 @@ class Served:
         self.file.write_text(configuration)
         self._log = (directory / "log").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(self.file)],
+            [sys.executable, "-c", self.program, str(self.file)],
             stdout=subprocess.PIPE,
             stderr=self._log,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},

@@ -53,6 +53,23 @@ async def stream(path: Path, request: AnyWorkerRequest, by: str) -> AsyncIterato
             yield answered.item
 
 
+async def turns(path: Path, seconds: float) -> bool:
+    """Whether the loop of the worker at a control socket turns: it ends a session that we end."""
+    try:
+        async with asyncio.timeout(seconds):
+            reader, writer = await asyncio.open_unix_connection(path)
+            try:
+                writer.write_eof()
+                await reader.read()
+            finally:
+                writer.close()
+    except TimeoutError:
+        return False
+    except OSError:  # it is not there: its end is noticed otherwise
+        return True
+    return True
+
+
 @asynccontextmanager
 async def _connected(
     path: Path, request: AnyWorkerRequest, by: str

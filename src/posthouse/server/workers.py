@@ -19,7 +19,7 @@ from posthouse.config.load import Loaded
 from posthouse.server import requests
 from posthouse.server.child import Child
 from posthouse.server.control import ControlSocket, RefusedRequestError
-from posthouse.server.crew_asked import CrewAsked, ask
+from posthouse.server.crew_asked import CrewAsked, ask, turns
 from posthouse.server.entrances import bind_all, close_all, places_of
 from posthouse.server.hand import Hand
 from posthouse.server.hiring import Premises, copies, replacement
@@ -60,6 +60,8 @@ PAUSE_SECONDS_MAX: Final = 30.0
 ENDS_BEFORE_TAKE_OVER: Final = 3  # then another worker takes over the spool
 CLOSE_SECONDS: Final = 2.0  # so that nobody takes connections when the first one says goodbye
 KILL_SECONDS: Final = 15.0  # beyond the time that transactions have to end
+LOOK_SECONDS: Final = 20.0  # between looks whether a worker still does anything
+HUNG_SECONDS: Final = 60.0  # who has not for so long is killed, and started again
 BY: Final = "the supervisor"
 NEEDED_AGAIN: Final = (
     "cannot be run by the user that the server runs as: a worker that ends could not be replaced"
@@ -137,6 +139,7 @@ class Supervisor:
         asked = CrewAsked(self._living, self._status, self.reload, self.stop)
         control = ControlSocket(self._directory, asked.perform, self._log)
         keepers: list[asyncio.Task[None]] = []
+        watchers: list[asyncio.Task[None]] = []
         try:
             await asyncio.gather(*map(self._begin, self._hands, children))
             for hand in self._hands[1:]:
@@ -150,13 +153,16 @@ class Supervisor:
             if ready is not None:
                 ready(listeners)
             keepers += [asyncio.create_task(self._keep(it)) for it in self._hands]
+            watchers += [asyncio.create_task(self._watch(it)) for it in self._hands]
             await self._stopped.wait()
         finally:
             self._stopped.set()
+            for watcher in watchers:
+                watcher.cancel()
             close_all(self._premises.shares)
             await control.stop()
             await self._end_workers()
-            await asyncio.gather(*keepers, return_exceptions=True)
+            await asyncio.gather(*keepers, *watchers, return_exceptions=True)
             os.close(self._premises.board)
             if keepers:
                 self._log(Stopped(self._why or "an error"))
@@ -206,6 +212,18 @@ class Supervisor:
             except Exception as problem:  # noqa: BLE001 - told, and tried again
                 self._log(BugMet("starting a worker", place_of(problem)))
                 await self._rest(PAUSE_SECONDS_MAX)
+
+    async def _watch(self, hand: Hand) -> None:
+        """Kill a worker that does nothing any more: it is started again like one that died."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            process, place = hand.process_id, socket_of(self._directory, hand.number)
+            if not hand.is_ready or await turns(place, HUNG_SECONDS):
+                continue
+            if hand.is_ready and hand.process_id == process:
+                text = f"worker {hand.number} has done nothing for {HUNG_SECONDS:.0f} s: killed"
+                self._log(Noted(text))
+                hand.send(signal.SIGKILL)
 
     async def _replace(self, hand: Hand, how: str) -> None:
         """Start a worker that has ended again; others do its work meanwhile."""
