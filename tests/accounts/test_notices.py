@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.accounts.last_sign_ins import LastSignIns
 from posthouse.accounts.lockout import Lockout
 from posthouse.accounts.notices import Board, Ended, Notice, open_board
 from posthouse.accounts.sign_ins import PopSignIns
@@ -202,3 +203,16 @@ def test_an_address_connects_as_often_as_one_worker_would_let_it(handle: int) ->
         it.budget = Budget(4, timedelta(minutes=1))
     often = [it.enter(HOME).connections_from_address for it in (one, two) * 3]
     assert often == [1, 2, 3, 4, 5, 5]
+
+
+def test_who_signed_in_at_one_worker_comes_too_soon_at_each(handle: int) -> None:
+    one, other = (LastSignIns(board(handle, origin)) for origin in (1, 2))
+    delay = timedelta(minutes=5)
+    assert one.may_come(ANN, NOON, delay)
+    assert other.may_come("bob@example.com", NOON, delay)
+    for soon in (NOON, NOON + timedelta(minutes=4)):
+        assert not other.may_come(ANN, soon, delay)
+        assert not one.may_come(ANN, soon, delay)
+    assert other.may_come(ANN, NOON + delay, delay), "refused ones do not count"
+    assert not one.may_come(ANN, NOON + delay, delay)
+    assert one.may_come(ANN, NOON + delay, timedelta(0))

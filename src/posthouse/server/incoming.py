@@ -10,6 +10,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from posthouse.accounts.answers import Answer
+from posthouse.accounts.last_sign_ins import LastSignIns
 from posthouse.accounts.lockout import Lockout
 from posthouse.accounts.verifier import Sources, Verifier
 from posthouse.config.compile import lost_address_rule, network_table
@@ -72,6 +73,7 @@ class Incoming:
         board = ground.worker.board
         self.verifier.lockout = Lockout(configuration.limits.failed_sign_ins, board)
         self.census = Census(board=board)
+        self._last_sign_ins = LastSignIns(board)
         self.census.budget = configuration.limits.each_address.connections
         self.examiner = Examiner(look_up_by(ground.resolver), ground.log)
         rule = lost_address_rule(configuration.lost_addresses)
@@ -200,6 +202,7 @@ class Incoming:
             census=self.census,
             note_failure=self._note_failure,
             open_listed=self._open_listed,
+            last_sign_ins=self._last_sign_ins,
         )
 
     def _open_maildrop(self, account: str) -> Maildrop:

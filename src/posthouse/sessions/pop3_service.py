@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from msgspec import Struct, field
 
 from posthouse.accounts.answers import Answer
+from posthouse.accounts.last_sign_ins import LastSignIns
 from posthouse.mailbox.maildrop import Maildrop
 from posthouse.policy.facts import Client, Load
 from posthouse.policy.networks import NetworkTable
@@ -112,15 +113,11 @@ class Pop3Service(Struct, eq=False):
     sessions: set[OpenSession] = field(default_factory=set)
     note_failure: Callable[[str, Client, Answer], str] = lambda *_: ""
     open_listed: Callable[[str], Maildrop | None] = lambda _: None
-    last_sign_ins: dict[str, datetime] = field(default_factory=dict)
+    last_sign_ins: LastSignIns = field(default_factory=LastSignIns)
 
     def may_come_again(self, account: str, now: datetime) -> bool:
         """Whether the account's last sign-in is long enough ago; this one counts from now on."""
-        if not self.limits.login_delay:
-            return True
-        since = now - self.limits.login_delay
-        self.last_sign_ins = {name: at for name, at in self.last_sign_ins.items() if at > since}
-        return self.last_sign_ins.setdefault(account, now) == now
+        return self.last_sign_ins.may_come(account, now, self.limits.login_delay)
 
     def offer(self, *, is_encrypted: bool, can_bind: bool = False) -> Offer:
         """Return what a connection may do before sign-in."""
