@@ -14,6 +14,7 @@ from posthouse.protocol.framing import (
     LineBuffer,
     LineFault,
     dotted,
+    has_bare_newline,
     with_crlf,
 )
 
@@ -198,6 +199,12 @@ def test_what_is_written_is_read_again_and_nothing_follows(stream: bytes, cuts: 
 @given(TRICKY)
 def test_a_whole_content_is_written_as_its_pieces_are(stream: bytes) -> None:
     assert dotted(stream) == written([stream])
+
+
+@given(TRICKY)
+def test_a_bare_newline_is_one_that_is_no_half_of_a_pair(stream: bytes) -> None:
+    rest = stream.replace(b"\r\n", b"")
+    assert has_bare_newline(stream) == (b"\r" in rest or b"\n" in rest)
 
 
 @given(TRICKY, CUTS)

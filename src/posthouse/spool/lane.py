@@ -36,8 +36,12 @@ LOOK_SECONDS: Final = 1.0  # between two looks at what gets old
 
 def frame(record: bytes) -> bytes:
     """Return `record` behind its length and CRC-32, 4 octets each, big-endian."""
+    return _before(record) + record
+
+
+def _before(record: bytes) -> bytes:
     length = len(record).to_bytes(4, "big")
-    return length + zlib.crc32(record, zlib.crc32(length)).to_bytes(4, "big") + record
+    return length + zlib.crc32(record, zlib.crc32(length)).to_bytes(4, "big")
 
 
 class Segment:
@@ -427,7 +431,8 @@ def _framed(group: list[Record]) -> tuple[bytes, list[Record]]:
     good: list[Record] = []
     for record in group:
         try:
-            frames.append(frame(record.octets()))
+            octets = record.octets()
+            frames += (_before(octets), octets)
         except Exception as error:  # noqa: BLE001 - the others need not suffer
             _tell([record], None, StorageError("refused", f"the journal cannot say it: {error!r}"))
         else:
