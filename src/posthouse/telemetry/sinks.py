@@ -24,6 +24,7 @@ WAITING_MAX: Final = 10_000  # events; what comes on top is dropped, and counted
 WRITTEN_AT_ONCE: Final = 500
 CLOSE_SECONDS: Final = 2.0  # for a reader of our log that does not read
 GATHER_SECONDS: Final = 0.05  # waking the thread for every event would cost more than writing it
+_DELETE: Final = 0x7F  # does not print
 _RANK: Final = {level: rank for rank, level in enumerate(Level)}
 
 Moment = tuple[datetime, LogEvent]
@@ -186,7 +187,7 @@ def json_line(at: datetime, event: LogEvent, worker: int = 0) -> str:
     """Return an event as one JSON object in pure ASCII; `worker` is 0 where there is only one."""
     with suppress(UnicodeEncodeError):  # an unpaired surrogate
         octets = msgspec.json.encode(event)
-        if octets != b"{}" and octets.isascii() and b"\x7f" not in octets:
+        if octets != b"{}" and octets.isascii() and _DELETE not in octets:
             return f"{_beginning(at, event, worker)}{octets[1:].decode()}"
     fields: dict[str, object] = {
         "at": at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
