@@ -327,15 +327,15 @@ def test_a_spool_whose_worker_cannot_begin_again_is_taken_over(tmp_path: Path) -
 
 
 def test_no_worker_survives_the_supervisor_and_a_new_one_starts_at_once(server: Server) -> None:
-    workers = processes(server)
+    processes_of_it = children(server)
     server.kill()
-    assert wait_for(lambda: not any(map(is_running, workers.values())), 10)
+    assert wait_for(lambda: not any(map(is_running, processes_of_it)), 10)
     server.start()
     send_to_each(server, to=BOB.name)
 
 
 def test_sigterm_ends_all_of_them_after_their_transactions(server: Server) -> None:
-    workers = processes(server)
+    processes_of_it = children(server)
     talk = Talk(server.place("mx"))
     talk.say("EHLO a.example")
     talk.say("MAIL FROM:<x@proseware.com>")
@@ -346,7 +346,7 @@ def test_sigterm_ends_all_of_them_after_their_transactions(server: Server) -> No
     assert talk.say(CONTENT % b"the end" + b"\r\n.").code == 250
     talk.close()
     assert server.wait_ended() == 0
-    assert not any(map(is_running, workers.values()))
+    assert not any(map(is_running, processes_of_it))
     server.stop()
     server.start()
     assert len(server.wait_for_mail("bob")) == 1
@@ -444,8 +444,55 @@ def test_there_are_as_many_as_processors_and_mail_stays_when_there_are_fewer(
         assert (status["workers"], "worker_processes" in status) == (1, False)
 
 
-def test_memory_is_shared_with_the_workers(server: Server) -> None:
-    for process in processes(server).values():
-        told = Path(f"/proc/{process}/smaps_rollup").read_text()
-        sizes = dict(re.findall(r"(\w+): +(\d+) kB", told))
-        assert int(sizes["Pss"]) < 0.75 * int(sizes["Rss"])
+# ------------------------------------------------------------ what they are copied from
+
+
+def children(server: Server) -> set[int]:
+    """The workers, and the mould."""
+    place = Path(f"/proc/{server.process_id}/task/{server.process_id}/children")
+    return set(map(int, place.read_text().split()))
+
+
+def shares_memory(process: int) -> bool:
+    told = Path(f"/proc/{process}/smaps_rollup").read_text()
+    sizes = dict(re.findall(r"(\w+): +(\d+) kB", told))
+    return int(sizes["Pss_Anon"]) < 0.9 * int(sizes["Anonymous"])
+
+
+def replaced(server: Server, number: int) -> int:
+    """Kill a worker; return the process that came for it."""
+    killed = processes(server)[number]
+    os.kill(killed, signal.SIGKILL)
+    server.wait_for_events("worker-ended", process=str(killed))
+    assert wait_for(lambda: len(processes(server)) == 2, 20), server.log()
+    assert processes(server)[number] in children(server)
+    return processes(server)[number]
+
+
+def test_workers_share_memory_also_those_that_came_for_another(server: Server) -> None:
+    assert all(map(shares_memory, processes(server).values()))
+    for number in (1, 2):
+        assert shares_memory(replaced(server, number))
+    send_to_each(server, to=BOB.name)
+    assert len(children(server)) == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_without_a_mould_a_worker_is_started_from_its_files(server: Server, number: int) -> None:
+    (mould,) = children(server) - set(processes(server).values())
+    os.kill(mould, number)
+    for _ in range(2):
+        assert not shares_memory(replaced(server, 2))
+    send_to_each(server, to=BOB.name)
+    server.stop()
+    assert not is_running(mould)
+
+
+def test_all_are_replaced_when_all_were_killed_at_once(server: Server) -> None:
+    before = processes(server)
+    for process in before.values():
+        os.kill(process, signal.SIGKILL)
+    server.wait_for_events("worker-ended", 2)
+    assert wait_for(lambda: len(server.events("worker-started")) == 4, 20)
+    assert not set(processes(server).values()) & set(before.values())
+    send_to_each(server, to=BOB.name)

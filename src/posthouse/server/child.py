@@ -80,9 +80,9 @@ def copied(work: Callable[[], int]) -> Child:
     except OSError as problem:
         raise StartError(f"no worker can be started: {problem.strerror or problem}") from None
     if process_id == 0:
-        os._exit(_done(work, says))  # our callers' frames are in it as well: nothing of them runs
+        os._exit(perform(work, says))  # our callers' frames are in it as well: nothing of them runs
     os.close(says)
-    return Child(process_id, os.fdopen(hears, "rb", 0), partial(_reaped, process_id))
+    return Child(process_id, os.fdopen(hears, "rb", 0), partial(ended_how, process_id))
 
 
 def started(command: Sequence[str], handles: Sequence[int]) -> Child:
@@ -104,8 +104,8 @@ def started(command: Sequence[str], handles: Sequence[int]) -> Child:
     return Child(process.pid, process.stdout, process.wait)
 
 
-def _done(work: Callable[[], int], says: int) -> int:
-    """Do it as a program does: nothing to read, its output to whoever started it."""
+def perform(work: Callable[[], int], says: int) -> int:
+    """Do it in a copy, as a program does: nothing to read, its output to whoever started it."""
     try:
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
@@ -120,5 +120,6 @@ def _done(work: Callable[[], int], says: int) -> int:
         sys.stderr.flush()
 
 
-def _reaped(process_id: int) -> int:
+def ended_how(process_id: int) -> int:
+    """Wait for a child; return its exit code, or minus the number of the signal that ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(process_id, 0)[1])

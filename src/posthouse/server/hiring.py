@@ -2,14 +2,14 @@
 
 The first of each is a copy of the supervisor, made before that has a thread, a loop or a database
 open: what is imported and read is there already, and its memory is shared for as long as nobody
-changes it. One that has ended is replaced by a fresh interpreter.
+changes it. One that has ended is replaced by a copy of the mould, which is such a copy as well.
 """
 
 import gc
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -23,6 +23,7 @@ from posthouse.server.assignment import Assignment
 from posthouse.server.child import Child, copied, started
 from posthouse.server.entrances import Share
 from posthouse.server.loading import utc_now
+from posthouse.server.mould import Mould
 from posthouse.server.outgoing import read_srs_secrets
 from posthouse.server.running import WORKERS_DIRECTORY, loop_factory
 from posthouse.server.storage import StorageLock
@@ -60,11 +61,11 @@ class Premises(Struct, frozen=True, eq=False):
         """Where the configuration in force is kept: a fresh worker takes it, not a broken file."""
         return self.directory / WORKERS_DIRECTORY / "configuration.toml"
 
-    def assignment(self, number: int) -> Assignment:
+    def assignment(self, number: int, supervisor: int) -> Assignment:
         """Return what a worker is told."""
         return Assignment(
             number=number,
-            supervisor=os.getpid(),
+            supervisor=supervisor,
             run=self.run,
             path=str(self.path),
             in_force=str(self.in_force),
@@ -79,8 +80,8 @@ class Premises(Struct, frozen=True, eq=False):
         )
 
 
-def copies(premises: Premises, lock: StorageLock) -> tuple[Child, ...]:
-    """Start all workers as copies of this process, all at the same time.
+def copies(premises: Premises, lock: StorageLock) -> tuple[tuple[Child, ...], Mould]:
+    """Start all workers as copies of this process, all at the same time, and the mould of others.
 
     Args:
         premises: What they have.
@@ -93,7 +94,15 @@ def copies(premises: Premises, lock: StorageLock) -> tuple[Child, ...]:
     loop_factory()  # imported once for all
     gc.collect()
     gc.freeze()  # what is there now stays: looking at it would give each a copy of it
-    return tuple(_copies(premises, lock))
+    supervisor = os.getpid()
+
+    def work(number: int, loaded: Loaded | None = None) -> int:
+        lock.release()
+        return work_as(premises.assignment(number, supervisor), loaded, premises.shares)
+
+    numbers = range(1, len(premises.shares) + 1)
+    first = tuple(copied(partial(work, number, premises.loaded)) for number in numbers)
+    return first, Mould(work, lock.release)
 
 
 def _make_shared(directory: Path, configuration: Configuration) -> None:
@@ -107,24 +116,13 @@ def _make_shared(directory: Path, configuration: Configuration) -> None:
         raise StartError(str(problem)) from None
 
 
-def _copies(premises: Premises, lock: StorageLock) -> Iterator[Child]:
-    for number in range(1, len(premises.shares) + 1):
-        assignment = premises.assignment(number)
-
-        def work(assignment: Assignment = assignment) -> int:
-            lock.release()
-            return work_as(assignment, premises.loaded, premises.shares)
-
-        yield copied(work)
-
-
-def replacement(premises: Premises, number: int) -> Child:
+def fresh(premises: Premises, number: int) -> Child:
     """Start a worker as a fresh interpreter.
 
     Raises:
         StartError: If it cannot be started.
     """
-    assignment = premises.assignment(number)
+    assignment = premises.assignment(number, os.getpid())
     sockets = [it for share in premises.shares for each in share for it in each.sockets]
     handles = (*(it.fileno() for it in sockets), premises.board, *premises.certificate)
     # -P: nothing is imported from where we happen to be.

@@ -52,7 +52,7 @@ def work_as(
     """
     for number in (signal.SIGHUP, signal.SIGINT):  # a terminal sends them to all of us
         signal.signal(number, signal.SIG_IGN)
-    _die_with(assignment.supervisor)
+    die_with(assignment.supervisor)
     try:
         shares = shares or [_adopt(it) for it in assignment.shares]
         _work(assignment, loaded or _read(assignment), shares)
@@ -62,7 +62,7 @@ def work_as(
     return 0
 
 
-def _die_with(supervisor: int) -> None:
+def die_with(supervisor: int) -> None:
     """Be killed when the supervisor ends, however it does: the next one finds nobody in its way."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != supervisor:

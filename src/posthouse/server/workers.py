@@ -8,7 +8,6 @@ again another one takes them.
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -22,13 +21,14 @@ from posthouse.server.control import ControlSocket, RefusedRequestError
 from posthouse.server.crew_asked import CrewAsked, ask, turns
 from posthouse.server.entrances import bind_all, close_all, places_of
 from posthouse.server.hand import Hand
-from posthouse.server.hiring import Premises, copies, replacement
+from posthouse.server.hiring import Premises, copies, fresh
 from posthouse.server.loading import (
     check_needs_no_restart,
     load_file,
     read_file,
     with_shadow,
 )
+from posthouse.server.mould import Mould
 from posthouse.server.opened_certificate import open_certificate
 from posthouse.server.privileges import drop
 from posthouse.server.processors import workers_of
@@ -63,9 +63,6 @@ KILL_SECONDS: Final = 15.0  # beyond the time that transactions have to end
 LOOK_SECONDS: Final = 20.0  # between looks whether a worker still does anything
 HUNG_SECONDS: Final = 60.0  # who has not for so long is killed, and started again
 BY: Final = "the supervisor"
-NEEDED_AGAIN: Final = (
-    "cannot be run by the user that the server runs as: a worker that ends could not be replaced"
-)
 
 
 def supervise(
@@ -97,10 +94,10 @@ def supervise(
         (directory / WORKERS_DIRECTORY).mkdir(mode=0o700, exist_ok=True)
         raise_handle_limit()
         premises = Premises(path, loaded, directory, shares, certificate, shadow)
-        children = copies(premises, lock)  # first: from here on there are threads
+        children, mould = copies(premises, lock)  # first: from here on there are threads
         log = log_of(configuration, lock=directory / WORKERS_DIRECTORY / LOG_LOCK)
         try:
-            asyncio.run(Supervisor(premises, text, log.tell).serve(children, ready))
+            asyncio.run(Supervisor(premises, text, mould, log.tell).serve(children, ready))
         finally:
             log.close()
     finally:
@@ -114,11 +111,15 @@ class Supervisor:
     Args:
         premises: What they have.
         text: Of the configuration in force.
+        mould: Makes those that are started again.
         log: Takes events.
     """
 
-    def __init__(self, premises: Premises, text: str, log: Callable[[LogEvent], None]) -> None:
+    def __init__(
+        self, premises: Premises, text: str, mould: Mould, log: Callable[[LogEvent], None]
+    ) -> None:
         self._premises = premises
+        self._mould = mould
         self._loaded = premises.loaded
         self._directory = premises.directory
         self._log = log
@@ -148,8 +149,6 @@ class Supervisor:
             self._handle_signals()
             listeners = places_of(self._premises.shares[0])
             tell_started(self._log, self._loaded, listeners, self._premises.path)
-            if not os.access(sys.executable, os.X_OK):
-                self._log(Noted(f"{sys.executable} {NEEDED_AGAIN}"))
             if ready is not None:
                 ready(listeners)
             keepers += [asyncio.create_task(self._keep(it)) for it in self._hands]
@@ -163,6 +162,7 @@ class Supervisor:
             await control.stop()
             await self._end_workers()
             await asyncio.gather(*keepers, *watchers, return_exceptions=True)
+            await self._mould.end()
             os.close(self._premises.board)
             if keepers:
                 self._log(Stopped(self._why or "an error"))
@@ -238,11 +238,15 @@ class Supervisor:
         if self._stopped.is_set():
             return
         before = self._text
-        await self._begin(hand, replacement(self._premises, hand.number))
+        await self._begin(hand, self._mould.cast(hand.number) or self._fresh(hand))
         if self._text != before:  # reloaded meanwhile
             await self._tell(hand, requests.Reload())
         await self._align_pauses(hand)
         await self._uncover(hand)
+
+    def _fresh(self, hand: Hand) -> Child:
+        self._log(Noted(f"worker {hand.number} cannot be copied: it is started from its files"))
+        return fresh(self._premises, hand.number)
 
     async def _rest(self, seconds: float) -> None:
         try:
