@@ -63,6 +63,16 @@ def at_each(look: Callable[[], int], count: int = 2) -> None:
     raise AssertionError(f"only workers {met} were met")
 
 
+@contextmanager
+def meeting(server: Server, place: str) -> Iterator[tuple[Talk, int]]:
+    """Talk from an address that nobody else uses; tell with which worker."""
+    before = sum(it["client"] == place for it in server.events("connected"))
+    with Talk(server.place("mx"), place=place) as talk:
+        talk.say("EHLO a.example")
+        seen = server.wait_for_events("connected", before + 1, client=place)
+        yield talk, int(seen[-1]["worker"])
+
+
 def worker_of(message_id: str) -> int:
     return "0123456789".index(message_id[-1]) + 1
 
@@ -170,12 +180,9 @@ def test_a_pop_sign_in_at_one_worker_opens_relaying_at_all_at_once(tmp_path: Pat
     with running(tmp_path, sharing(door("pop-window", window='"10 min"')), ANN) as server:
 
         def relays() -> tuple[int, int]:
-            with Talk(server.place("mx"), place="127.0.0.9") as talk:
-                talk.say("EHLO a.example")
+            with meeting(server, "127.0.0.9") as (talk, worker):
                 talk.say(f"MAIL FROM:<{ANN.name}>")
-                code = talk.say("RCPT TO:<carol@adatum.com>").code
-                seen = server.wait_for_events("connected", client="127.0.0.9")
-                return code, int(seen[-1]["worker"])
+                return talk.say("RCPT TO:<carol@adatum.com>").code, worker
 
         def is_refused() -> int:
             code, worker = relays()
@@ -363,11 +370,10 @@ def test_sighup_reloads_all_and_a_broken_file_changes_none(server: Server) -> No
     server.ask(requests.Reload())
 
     def says_it_in_these_words() -> int:
-        with Talk(server.place("mx"), place="127.0.0.3") as talk:
-            talk.say("EHLO a.example")
+        with meeting(server, "127.0.0.3") as (talk, worker):
             talk.say("MAIL FROM:<x@adatum.com>")
             assert "gone fishing" in talk.say("RCPT TO:<nobody@proseware.com>").text
-            return int(server.wait_for_events("connected", client="127.0.0.3")[-1]["worker"])
+            return worker
 
     at_each(says_it_in_these_words)
     server.file.write_text(good.replace("workers = 2", "workers = 3"))

@@ -158,11 +158,11 @@ class Supervisor:
             self._stopped.set()
             for watcher in watchers:
                 watcher.cancel()
+            await self._mould.end()  # it has the ports open too
             close_all(self._premises.shares)
             await control.stop()
             await self._end_workers()
             await asyncio.gather(*keepers, *watchers, return_exceptions=True)
-            await self._mould.end()
             os.close(self._premises.board)
             if keepers:
                 self._log(Stopped(self._why or "an error"))
