@@ -20,7 +20,7 @@ from tests.sessions.post import Post, post, rules_with, trusting, wait_until
 FLOOD = b"NOOP\r\n" * 500_000  # 3 MB
 PIECES = 100_000
 SESSIONS = 100
-SESSION_OCTETS_MAX = 1800  # without its transport and socket
+SESSION_OCTETS_MAX = 1500  # without its transport and socket
 OURS = (tracemalloc.Filter(True, "*/posthouse/*"),)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final
 
 from posthouse.mail.reply import Reply
-from posthouse.policy.networks import fold
+from posthouse.policy.networks import address_text, fold
 from posthouse.policy.rules import ListenerRule
 from posthouse.protocol.mechanisms import Circumstances
 from posthouse.protocol.smtp import events, replies
@@ -85,7 +85,7 @@ class SmtpSession(StreamProtocol):
         load = self._service.census.load(address)
         self._service.census.enter(address)
         self._service.sessions.add(self)
-        self._service.log(Connected(self.id, str(address), self._peer.listener.name))
+        self._service.log(Connected(self.id, address_text(address), self._peer.listener.name))
         self._refusal = self._peer.refusal(load)
         if self._refusal is not None:
             self._why_ended = "refused"
@@ -125,12 +125,12 @@ class SmtpSession(StreamProtocol):
         self._peer.signed_in = None
         self._core.tls_started()
         self._renew_offer()
-        self._service.log(TlsStarted(self.id, str(client.address), version, cipher))
+        self._service.log(TlsStarted(self.id, address_text(client.address), version, cipher))
 
     def tls_failed(self, error: TlsError) -> None:
         """Somebody who does not trust our certificate, or no TLS at all."""
         self._why_ended = "tls failed"
-        address = str(self._peer.client.address) if self._peer.is_there else ""
+        address = address_text(self._peer.client.address) if self._peer.is_there else ""
         self._service.log(TlsFailed(self.id, address, str(error)))
 
     def writing_resumed(self) -> None:
@@ -162,7 +162,10 @@ class SmtpSession(StreamProtocol):
         self._service.sessions.discard(self)
         self._service.log(
             Disconnected(
-                self.id, str(self._peer.client.address), self._why_ended, self._mail.accepted
+                self.id,
+                address_text(self._peer.client.address),
+                self._why_ended,
+                self._mail.accepted,
             )
         )
 
@@ -363,7 +366,7 @@ class SmtpSession(StreamProtocol):
         before, told = self._peer.client, event.told
         address = fold(told.address) if told.address is not None else before.address
         self._peer.becomes(address=address, hello=told.hello, certificate=None)
-        self._service.log(Connected(self.id, str(address), self._peer.listener.name))
+        self._service.log(Connected(self.id, address_text(address), self._peer.listener.name))
         refusal = self._peer.refusal(self._service.census.load(address))
         if refusal is not None:
             self._why_ended = "refused"

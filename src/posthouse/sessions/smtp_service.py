@@ -13,7 +13,7 @@ from posthouse.mail.envelope import Envelope
 from posthouse.policy.decision import Decision
 from posthouse.policy.facts import Usage
 from posthouse.policy.rules import ListenerRule, Rules, Service
-from posthouse.protocol.smtp.offer import Offer, SessionLimits
+from posthouse.protocol.smtp.offer import Offer, SessionLimits, shared
 from posthouse.protocol.smtp.timing import FutureRelease
 from posthouse.sessions.authenticity import Examiner
 from posthouse.sessions.census import Census
@@ -185,7 +185,7 @@ class SmtpService(Struct, eq=False):
             wanted = listener.mechanisms or self.verifier.mechanisms()
             names = mechanisms_offered(wanted, can_bind=can_bind)
         is_submission = listener.service is Service.SUBMISSION
-        return Offer(
+        offer = Offer(
             hostname=self.rules.hostname,
             size_octets_max=self.rules.limits.message_octets,
             starttls=self.tls is not None and not tls,
@@ -204,6 +204,7 @@ class SmtpService(Struct, eq=False):
                 int(self.limits.deliver_by_min.total_seconds()) if is_submission else None
             ),
         )
+        return shared(offer)
 
     def _future_release(self) -> FutureRelease:
         interval = self.limits.release_max

@@ -9,6 +9,7 @@ import asyncio
 import ssl
 import threading
 from datetime import timedelta
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, cast
 
@@ -39,6 +40,11 @@ class _Reading(threading.local):
 
 
 _READING: Final = _Reading()
+
+
+@lru_cache(maxsize=4096)
+def _read(address: str) -> Address:
+    return fold(ip_address(address))
 
 
 class StreamProtocol(asyncio.BufferedProtocol):
@@ -170,7 +176,7 @@ class StreamProtocol(asyncio.BufferedProtocol):
         if self.proxied is not None and self.proxied.source is not None:
             return fold(self.proxied.source)
         name = self._opened().get_extra_info("peername") or ("0.0.0.0", 0)  # noqa: S104 - no bind
-        return fold(ip_address(name[0]))
+        return _read(name[0])
 
     @property
     def local_address(self) -> tuple[str, int]:

@@ -1,5 +1,6 @@
 """What a server offers at this moment, and the limits of a session."""
 
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -68,29 +69,7 @@ class Offer(Struct, frozen=True):
 
     def hello_reply(self, *, extended: bool) -> Reply:
         """The answer to EHLO, a keyword a line (RFC 5321 §4.1.1.1), or to HELO."""
-        if not extended:
-            return Reply(250, "", self.hostname)
-        offered = (
-            (self.hostname, True),
-            ("PIPELINING", True),
-            (f"SIZE {self.size_octets_max}", True),
-            ("STARTTLS", self.starttls and not self.tls),
-            (f"AUTH {' '.join(self.mechanisms)}", bool(self.mechanisms)),
-            ("8BITMIME", True),
-            ("SMTPUTF8", self.smtputf8),
-            ("DSN", self.dsn),
-            ("CHUNKING", self.chunking),
-            ("BINARYMIME", self.binarymime and self.chunking),
-            ("REQUIRETLS", self.requiretls and self.tls),
-            (f"FUTURERELEASE {self.future_release}", self.future_release is not None),
-            (f"DELIVERBY {self.deliver_by_seconds_min}", self.deliver_by_seconds_min is not None),
-            (f"LIMITS{self._limits()}", bool(self._limits())),
-            (f"XCLIENT {' '.join(XCLIENT_NAMES)}", self.tells),
-            (f"XFORWARD {' '.join(XFORWARD_NAMES)}", self.tells),
-            ("ENHANCEDSTATUSCODES", True),
-            ("HELP", True),
-        )
-        return Reply(250, "", "\n".join(line for line, yes in offered if yes))
+        return _hello_reply(self) if extended else Reply(250, "", self.hostname)
 
     def help_reply(self) -> Reply:
         """The answer to HELP: the commands that make sense at this moment (RFC 5321 §4.1.1.8)."""
@@ -103,10 +82,6 @@ class Offer(Struct, frozen=True):
         )
         words = [*_ALWAYS, *(word for word, yes in sometimes if yes)]
         return Reply(214, "2.0.0", " ".join(words))
-
-    def _limits(self) -> str:
-        told = (("MAILMAX", self.messages_max), ("RCPTMAX", self.recipients_max))
-        return "".join(f" {name}={value}" for name, value in told if value > 0)
 
 
 class SessionLimits(Struct, frozen=True):
@@ -131,3 +106,39 @@ class SessionLimits(Struct, frozen=True):
     small_chunks_max: int = 500
     surplus_octets_max: int = 64 * 1024 * 1024
     early_octets_max: int = 4096
+
+
+@lru_cache(maxsize=64)
+def shared(offer: Offer) -> Offer:
+    """Return the same object for all that are equal: each session keeps one."""
+    return offer
+
+
+@lru_cache(maxsize=64)
+def _hello_reply(offer: Offer) -> Reply:
+    offered = (
+        (offer.hostname, True),
+        ("PIPELINING", True),
+        (f"SIZE {offer.size_octets_max}", True),
+        ("STARTTLS", offer.starttls and not offer.tls),
+        (f"AUTH {' '.join(offer.mechanisms)}", bool(offer.mechanisms)),
+        ("8BITMIME", True),
+        ("SMTPUTF8", offer.smtputf8),
+        ("DSN", offer.dsn),
+        ("CHUNKING", offer.chunking),
+        ("BINARYMIME", offer.binarymime and offer.chunking),
+        ("REQUIRETLS", offer.requiretls and offer.tls),
+        (f"FUTURERELEASE {offer.future_release}", offer.future_release is not None),
+        (f"DELIVERBY {offer.deliver_by_seconds_min}", offer.deliver_by_seconds_min is not None),
+        (f"LIMITS{_limits_of(offer)}", bool(_limits_of(offer))),
+        (f"XCLIENT {' '.join(XCLIENT_NAMES)}", offer.tells),
+        (f"XFORWARD {' '.join(XFORWARD_NAMES)}", offer.tells),
+        ("ENHANCEDSTATUSCODES", True),
+        ("HELP", True),
+    )
+    return Reply(250, "", "\n".join(line for line, yes in offered if yes))
+
+
+def _limits_of(offer: Offer) -> str:
+    told = (("MAILMAX", offer.messages_max), ("RCPTMAX", offer.recipients_max))
+    return "".join(f" {name}={value}" for name, value in told if value > 0)
