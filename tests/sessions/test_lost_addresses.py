@@ -124,3 +124,20 @@ def test_what_other_workers_see_counts_and_only_one_raises_the_alarm() -> None:
     assert [lost.address for lost in one.watch.lost(NOON)] == [GATEWAY]
     assert (len(one.events), len(two.events)) == (0, 1)
     os.close(handle)
+
+
+def test_mail_that_brings_nothing_new_is_told_to_other_workers_ten_at_a_time() -> None:
+    handle = open_board()
+    one, two = (Watched(board=Board(handle, "this run", origin)) for origin in (1, 2))
+    for _ in range(99):
+        one.mail("mx.a.example", account="ann@proseware.example")
+    size = os.fstat(handle).st_size
+    assert size < 99 * 40
+    one.mail("mx.a.example", account="ben@proseware.example")
+    assert os.fstat(handle).st_size > size
+    for number in range(8):
+        assert two.mail(f"mx.company{number}.example") == ""
+    found = two.mail("mx.tenth.example")
+    assert "2 accounts" in found
+    assert "109 of 109 mail transactions" in found
+    os.close(handle)

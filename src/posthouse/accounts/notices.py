@@ -96,6 +96,8 @@ class Board:
                 for line in lines:
                     self.position += len(line) + 1  # first: a fault of who hears is met once
                     self._tell(line)
+                if len(part) < PART_OCTETS:
+                    return  # what came meanwhile is heard next time
                 if not lines:
                     self.position += len(rest)
 

@@ -19,9 +19,11 @@ from posthouse.policy.lost_address import (
     evidence_of_loss,
     owner_of_name,
 )
+from posthouse.policy.networks import address_text
 from posthouse.telemetry.events import AddressFound, AddressLost, LogEvent
 
 ADDRESSES_MAX: Final = 2_000  # in half a window; further ones are only counted
+TOLD_AT_ONCE: Final = 10  # transactions that bring nothing new: other workers hear of so many
 KEPT_MAX: Final = 100  # names, accounts and domains of one address
 ADVICE: Final = (
     "let clients reach this server without address translation (host networking), let the proxy in"
@@ -56,18 +58,21 @@ class MailBegan(Notice, frozen=True):
         account: Whose; "" for nobody's.
         owner: Whose the EHLO name is; "" where it tells nothing.
         at: When.
+        count: Of the transactions from this address that were not told yet, this one included.
     """
 
     address: str
     account: str
     owner: str
     at: datetime
+    count: int = 1
 
 
 class _Seen(Struct):
     """What came from one address in half a window."""
 
     transactions: int = 0
+    untold: int = 0  # of them, to other workers
     names: set[str] = field(default_factory=set)
     accounts: set[str] = field(default_factory=set)
     senders: set[str] = field(default_factory=set)
@@ -118,8 +123,15 @@ class LostAddresses:
         owner = owner_of_name(client.hello, address)
         if self._board is not None:
             self._board.pull()
-            self._board.post(MailBegan(str(address), account, owner, at))
-        if self._is_news(address, account, owner, at) and self._look(address, at):
+        seen = self._count(address, at, 1)
+        new_account, new_name = _is_added(seen.accounts, account), _is_added(seen.names, owner)
+        if self._board is not None:
+            seen.untold += 1
+            if new_name or new_account or seen.untold >= TOLD_AT_ONCE:
+                it = MailBegan(address_text(address), account, owner, at, seen.untold)
+                self._board.post(it)
+                seen.untold = 0
+        if new_name and self._look(address, at):
             lost = self._lost[address]
             self._log(AddressLost(str(address), lost.evidence, lost.stops_relaying, ADVICE))
         return self.evidence(address, at)
@@ -127,21 +139,17 @@ class LostAddresses:
     def _hear(self, _: int, it: MailBegan) -> None:
         """Count what another worker saw; it is the one who raises the alarm."""
         address = ip_address(it.address)
-        if self._is_news(address, it.account, it.owner, it.at):
+        seen = self._count(address, it.at, it.count)
+        _is_added(seen.accounts, it.account)
+        if _is_added(seen.names, it.owner):
             self._look(address, it.at)
 
-    def _is_news(self, address: Address, account: str, owner: str, at: datetime) -> bool:
-        """Count a transaction; whether it brought a name that its address did not have."""
+    def _count(self, address: Address, at: datetime, transactions: int) -> _Seen:
         half = self._half(at)
         seen = half.of(address)
-        half.transactions += 1
-        seen.transactions += 1
-        if account:
-            _add(seen.accounts, account)
-        if not owner or owner in seen.names or len(seen.names) >= KEPT_MAX:
-            return False
-        seen.names.add(owner)
-        return True
+        half.transactions += transactions
+        seen.transactions += transactions
+        return seen
 
     def take_note(self, request: Request) -> None:
         """Take note of whom a recipient was asked for, and on whose behalf."""
@@ -204,6 +212,13 @@ class LostAddresses:
             transactions=now.transactions + before.transactions,
             transactions_in_all=self._now.transactions + self._before.transactions,
         )
+
+
+def _is_added(kept: set[str], text: str) -> bool:
+    if not text or text in kept or len(kept) >= KEPT_MAX:
+        return False
+    kept.add(text)
+    return True
 
 
 def _add(kept: set[str], text: str) -> None:
