@@ -7,6 +7,7 @@ Derived are the compiled knowledge (doctor/data/knowledge.json), a page for peop
 each language, and the report of which software and languages the catalogue covers.
 """
 
+import inspect
 import json
 import sys
 import tomllib
@@ -63,10 +64,18 @@ def derived() -> dict[Path, bytes]:
         for cause in Cause
     }
     indexes = {PAGES / language / "index.md": index(knowledge, language) for language in LANGUAGES}
-    schema = json.dumps(msgspec.json.schema(Entry), indent=2, ensure_ascii=False) + "\n"
-    indexes[ROOT / "docs" / "reference" / "catalogue.schema.json"] = schema
+    indexes[ROOT / "docs" / "reference" / "catalogue.schema.json"] = entry_schema()
     texts = {**pages, **indexes, PAGES / "coverage.md": coverage(knowledge)}
     return {DATA / COMPILED: compiled, **{path: text.encode() for path, text in texts.items()}}
+
+
+def entry_schema() -> str:
+    """Return the JSON Schema of an entry; Python takes indents off docstrings from 3.13 on."""
+    schema = msgspec.json.schema(Entry)
+    for definition in schema["$defs"].values():
+        if "description" in definition:
+            definition["description"] = inspect.cleandoc(definition["description"])
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def page(knowledge: Knowledge, cause: Cause, language: str) -> str:

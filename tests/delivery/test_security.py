@@ -11,7 +11,7 @@ from msgspec import structs
 
 from posthouse.delivery.mta_sts import Mode, Policy
 from posthouse.delivery.next_hosts import Host
-from posthouse.delivery.opening import Manners, TlsContexts
+from posthouse.delivery.opening import Manners, TlsContexts, client_contexts
 from posthouse.delivery.outcomes import Deferred, Delivered, Failed, Outcome
 from posthouse.delivery.routes import Exchangers, Route, SmartHost, TlsWish
 from posthouse.delivery.security import Security
@@ -197,14 +197,9 @@ async def test_a_sender_may_want_more(world: World) -> None:
 
 @pytest.fixture(scope="module")
 def contexts() -> TlsContexts:
-    return TlsContexts(_unverified(), ssl.create_default_context(cadata=ROOT.der))
-
-
-def _unverified() -> ssl.SSLContext:
-    unverified = ssl.create_default_context()
-    unverified.check_hostname = False
-    unverified.verify_mode = ssl.CERT_NONE
-    return unverified
+    ours = client_contexts()
+    ours.verified.load_verify_locations(cadata=ROOT.der)
+    return ours
 
 
 def shown(leaf: Issued, *others: Issued, directory: Path) -> ssl.SSLContext:
