@@ -80,7 +80,9 @@ def test_a_destination_can_be_paused_and_resumed(server: Server, ill: Sink) -> N
     ill.commands.clear()
     one = submit(server, "paused", "x@paused.example")
     other = waiting(server, "not-paused", "x@others.example")
-    command("queue", "retry", one)
+    retried = command("queue", "retry", one)
+    assert f"{one}: due now" in retried.out
+    assert "paused.example is paused: its mail waits" in retried.err
     assert not any("paused.example" in it for it in ill.commands)
     (row,) = [it for it in command("queue", "list").out.splitlines() if one in it]
     assert "  paused  " in row
