@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from posthouse.config.load import load
+from posthouse.server.lifecycle import serve
 from posthouse.server.processors import AUTO_MAX, processors, workers_of
+from posthouse.server.troubles import StartError
 
 HEAD = 'hostname = "mail.proseware.com"\n'
 
@@ -29,6 +31,19 @@ def test_there_are_as_many_as_processors_unless_the_file_says_how_many() -> None
 def test_there_are_not_more_than_was_ever_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
     assert workers("") == AUTO_MAX
+
+
+@pytest.mark.usefixtures("four")
+@pytest.mark.parametrize("missing", ["memfd_create", "pidfd_open"])
+def test_a_python_that_cannot_have_several_has_one(
+    monkeypatch: pytest.MonkeyPatch, missing: str, tmp_path: Path
+) -> None:
+    monkeypatch.delattr(os, missing)
+    assert workers("") == 1
+    file = tmp_path / "posthouse.toml"
+    file.write_text(HEAD + "workers = 2\n")
+    with pytest.raises(StartError, match="workers = 1"):
+        serve(file)
 
 
 @pytest.mark.usefixtures("four")

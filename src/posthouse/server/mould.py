@@ -54,17 +54,17 @@ class Mould:
     def cast(self, number: int) -> Child | None:
         """Start the worker of a number; None if there is no mould any more, or no answer."""
         hears, says = os.pipe()
+        process_id = 0
         try:
             socket.send_fds(self._asks, [b"%d" % number], [says])
             process_id = int(self._asks.recv(NUMBER_OCTETS))
         except (OSError, ValueError):
-            os.close(hears)
             self._asks.close()  # an answer that comes late would be taken for another
+        os.close(says)
+        if process_id == 0:
+            os.close(hears)
             return None
-        finally:
-            os.close(says)
-        output = os.fdopen(hears, "rb", 0)
-        return Child(process_id, output, partial(ended_how, process_id)) if process_id else None
+        return Child(process_id, os.fdopen(hears, "rb", 0), partial(ended_how, process_id))
 
     async def end(self) -> None:
         """Return when it has ended."""

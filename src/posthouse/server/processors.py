@@ -18,9 +18,22 @@ def workers_of(configuration: Configuration) -> int:
     """
     if configuration.workers != "auto":
         return configuration.workers
+    if not can_have_workers():
+        return 1
     outbound = configuration.outbound
     each_hop = (it.sessions_per_host for it in outbound.route if it.sessions_per_host)
     return min(processors(), AUTO_MAX, outbound.sessions, outbound.sessions_per_host, *each_hop)
+
+
+def can_have_workers() -> bool:
+    """Whether the system and this Python have what several workers need (Linux 5.3)."""
+    if not hasattr(os, "memfd_create") or not hasattr(os, "pidfd_open"):
+        return False  # a Python that was built for older systems
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError:
+        return False
+    return True
 
 
 def processors(root: Path = Path("/")) -> int:
@@ -29,7 +42,7 @@ def processors(root: Path = Path("/")) -> int:
     Args:
         root: Where ``proc`` and ``sys`` are.
     """
-    if not hasattr(os, "sched_getaffinity"):  # not Linux, where workers cannot be had
+    if not hasattr(os, "sched_getaffinity"):  # not Linux
         return 1
     return max(1, min(len(os.sched_getaffinity(0)), _quota(root)))
 

@@ -31,7 +31,7 @@ from posthouse.server.loading import (
 from posthouse.server.mould import Mould
 from posthouse.server.opened_certificate import open_certificate
 from posthouse.server.privileges import drop
-from posthouse.server.processors import workers_of
+from posthouse.server.processors import can_have_workers, workers_of
 from posthouse.server.running import (
     LOG_LOCK,
     WORKERS_DIRECTORY,
@@ -80,6 +80,8 @@ def supervise(
     Raises:
         StartError: If it cannot start.
     """
+    if not can_have_workers():
+        raise StartError("this system or its Python is too old for several: say workers = 1")
     configuration = loaded.configuration
     directory = path.parent / configuration.storage.directory
     shares = bind_all(configuration, workers_of(configuration))
