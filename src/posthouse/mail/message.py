@@ -7,7 +7,7 @@ import re
 from datetime import datetime
 from functools import cached_property, lru_cache
 from ipaddress import IPv4Address, IPv6Address
-from itertools import chain
+from itertools import chain, starmap
 from typing import Final
 
 from msgspec import Struct
@@ -76,8 +76,8 @@ class HeaderSection(Struct, frozen=True, dict=True):
     @cached_property
     def _by_key(self) -> dict[bytes, list[Field]]:
         found: dict[bytes, list[Field]] = {}
-        for field in self.all_fields:
-            found.setdefault(field.key, []).append(field)
+        for field in self._parsed[0]:
+            found.setdefault(_key(field.name), []).append(field)
         return found
 
     def named(self, key: bytes) -> list[Field]:
@@ -253,7 +253,7 @@ def _parse(octets: bytes) -> tuple[tuple[Field, ...], str]:
     found = _FIELD.findall(octets)
     read = sum(map(len, chain.from_iterable(found))) + len(b":\r\n") * len(found)
     if read == len(octets):  # there is nothing between the fields
-        return tuple(Field(name, folded) for name, folded in found), ""
+        return tuple(starmap(Field, found)), ""
     return _parse_with_care(octets)
 
 
@@ -280,6 +280,8 @@ def _parse_with_care(octets: bytes) -> tuple[tuple[Field, ...], str]:
 
 def _all_mailboxes(fields: list[Field]) -> tuple[Mailbox, ...] | None:
     """The mailboxes of all these fields; None if one of them cannot be parsed."""
+    if not fields:
+        return ()
     found: list[Mailbox] = []
     for field in fields:
         mailboxes = mailboxes_in(field.value)
