@@ -79,6 +79,9 @@ class ForgedResults:
         """Return what may go on; the header section is held back until it is there."""
         if self._held is None:
             return octets
+        if not self._held and octets.find(_EMPTY_LINE, 0, HEADER_OCTETS_MAX) >= 0:
+            self._held = None  # as ever: the whole header section comes at once
+            return self._without_forged(octets)
         seen = max(0, len(self._held) - len(_EMPTY_LINE) + 1)
         self._held += octets
         end = 0 if self._held.startswith(b"\r\n") else self._held.find(_EMPTY_LINE, seen)
@@ -94,7 +97,12 @@ class ForgedResults:
         if self._held is None:
             return b""
         held, self._held = bytes(self._held), None
-        if held.startswith(b"\r\n") or FIELD_NAME not in held.lower():
+        return self._without_forged(held)
+
+    def _without_forged(self, held: bytes) -> bytes:
+        end = held.find(_EMPTY_LINE)
+        head = held if end < 0 else held[:end]
+        if held.startswith(b"\r\n") or FIELD_NAME not in head.lower():
             return held
         head, empty_line, body = held.partition(_EMPTY_LINE)
         return b"\r\n".join(self._kept(head)) + empty_line + body

@@ -103,8 +103,8 @@ class Attempts:
         """Settle what still waits for others of its message."""
         await self._gathering.end_all()
 
-    async def run(self, route: Route, work: Work) -> list[Outcome]:
-        """Try once, settle, and return the outcomes."""
+    async def run(self, route: Route, work: Work) -> tuple[list[Outcome], datetime]:
+        """Try once, settle, and return the outcomes and when they were known."""
         content = Content(self._spool, work.id, work.octets)
         try:
             refusal = self._not_tried(work)
@@ -121,17 +121,17 @@ class Attempts:
             self._log(events.BugMet(where, repr(error)))
             bug = Deferred("4.3.0", "an error in this server; its administrators can see it")
             outcomes = dict.fromkeys(work.indices, bug)
-        await self.settle(work, outcomes, content)
-        return list(outcomes.values())
+        return list(outcomes.values()), await self.settle(work, outcomes, content)
 
     async def settle(
         self, work: Work, outcomes: dict[int, Outcome], content: Content | None = None
-    ) -> None:
-        """Record the outcomes, with the reports and copies they give rise to."""
+    ) -> datetime:
+        """Record the outcomes, with the reports and copies they give rise to; return the time."""
         content = content or Content(self._spool, work.id, work.octets)
-        spread = self._uniform(-SPREAD_MAX, SPREAD_MAX)
-        ended = tally(work, outcomes, self._now(), self._patience, spread=spread)
+        spread, now = self._uniform(-SPREAD_MAX, SPREAD_MAX), self._now()
+        ended = tally(work, outcomes, now, self._patience, spread=spread)
         await self._gathering.end(ended, content)
+        return now
 
     async def _settle(self, ended: Tally, content: Content) -> None:
         work = ended.work

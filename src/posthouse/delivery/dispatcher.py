@@ -321,8 +321,8 @@ class Dispatcher:
             if trouble and not work.bounce:
                 await self._attempts.settle(work, dict.fromkeys(work.indices, _not_tried(trouble)))
             else:
-                outcomes = await self._attempts.run(self._route(work), work)
-                self._lanes.note(lane, outcomes, self._now())
+                outcomes, at = await self._attempts.run(self._route(work), work)
+                self._lanes.note(lane, outcomes, at)
             settled = True
         finally:
             if not settled:

@@ -215,19 +215,22 @@ class Lanes:
         if self._running >= self._width.sessions:
             return None
         lane = self._next_lane()
-        return None if lane is None else (lane, self._take(lane))
+        return None if lane is None else (lane, self._take(lane, self._clock()))
 
     def go_on(self, lane: Lane) -> Work | None:
         """Return another work for a session in use, unless its lane or another needs the room.
 
         It is counted as running instead of the one before.
         """
-        if not lane.waiting or lane.running > lane.allowed or lane.seconds_to_wait(self._clock()):
+        if not lane.waiting or lane.running > lane.allowed:
+            return None
+        at = self._clock()
+        if lane.seconds_to_wait(at):
             return None
         if self._running >= self._width.sessions and self._next_lane(but=lane) is not None:
             return None
         self.end(lane)
-        return self._take(lane)
+        return self._take(lane, at)
 
     def note(self, lane: Lane, outcomes: list[Outcome], now: datetime) -> None:
         """Widen or narrow a lane by how an attempt ended."""
@@ -287,11 +290,11 @@ class Lanes:
     def _queue_of(self, lane: Lane) -> OrderedDict[Lane, None]:
         return self._proven if lane.proven else self._unproven
 
-    def _take(self, lane: Lane) -> Work:
+    def _take(self, lane: Lane, at: float) -> Work:
         work, queue = lane.waiting.popleft(), self._queue_of(lane)
         self._waiting -= 1
         lane.running += 1
-        lane.begun(self._clock())
+        lane.begun(at)
         self._running += 1
         if not lane.proven:
             lane.running_unproven += 1

@@ -74,7 +74,11 @@ class Security:
         """Whether anybody but the route can demand something of sessions with these hosts."""
         if isinstance(route.via, Exchangers):
             return True
-        return self.dane and any(host.secure for host in hosts)
+        if self.dane:
+            for host in hosts:
+                if host.secure:
+                    return True
+        return False
 
     async def assure(
         self, route: Route, domain: str, hosts: Sequence[Host], *, requiretls: bool = False

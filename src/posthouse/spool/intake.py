@@ -67,7 +67,7 @@ class Intake:
     def head(self, octets_max: int = HEAD_OCTETS_MAX) -> bytes:
         """Return the first octets of the content, at most 64 KiB."""
         wanted = min(octets_max, HEAD_OCTETS_MAX)
-        return self._head[:wanted] or bytes(self._memory[:wanted])
+        return self._head[:wanted] or bytes(memoryview(self._memory)[:wanted])
 
     def commit(
         self,

@@ -233,9 +233,10 @@ class JournaledSpool(Spool):
     def _settle_fresh(self, message_id: str, results: Mapping[int, Settled], done: Done) -> None:
         journal, at = self._journal, self._now()
 
-        def told(_: Segment | None, error: StorageError | None) -> None:
+        def tell(_: Segment | None, error: StorageError | None) -> None:
             done(error)
 
+        told = nobody if done is ignore else tell
         it = journal.fresh.settle(message_id, results, at)
         assert it is not None, "found under the same lock"
         if it.is_settled:
