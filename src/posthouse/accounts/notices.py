@@ -1,7 +1,7 @@
 """What workers tell each other: an append-only file in memory that all of them have open.
 
 A notice is one line, written by one system call, and seen by whoever looks from then on: to look
-where nothing is new costs one `fstat`. Nothing here is kept: it begins anew with the server.
+where nothing is new costs one `lseek`. Nothing here is kept: it begins anew with the server.
 """
 
 import ctypes
@@ -86,7 +86,7 @@ class Board:
 
     def pull(self) -> None:
         """Hear what was posted until now."""
-        if os.fstat(self._handle).st_size == self.position:
+        if os.lseek(self._handle, 0, os.SEEK_END) == self.position:  # a fourth of an `fstat`
             return
         with self._lock:
             while part := os.pread(self._handle, PART_OCTETS, self.position):
