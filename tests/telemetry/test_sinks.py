@@ -55,6 +55,13 @@ def test_the_console_leaves_out_what_is_empty() -> None:
     )
 
 
+@given(st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.timezones()))
+def test_the_moment_is_told_to_the_millisecond_in_utc(at: datetime) -> None:
+    told = json.loads(json_line(at, Noted("well")))["at"]
+    wanted = at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    assert told == wanted
+
+
 @pytest.mark.parametrize("form", [json_line, console_line])
 @given(text=st.text(st.characters()) | st.just(HOSTILE))
 def test_hostile_text_stays_in_its_place(form: Form, text: str) -> None:
