@@ -213,7 +213,7 @@ def test_failed_sign_ins_are_counted_together(tmp_path: Path) -> None:
             with Talk(server.place("submissions"), tls=True) as talk:
                 talk.say("EHLO a.example")
                 assert talk.sign_in(ANN).code != 235
-        failed = server.events("sign-in-failed")
+        failed = server.wait_for_events("sign-in-failed", 26)
         at_each_worker |= {int(it["worker"]) for it in failed}
         assert at_each_worker == {1, 2}
 
@@ -228,7 +228,7 @@ def test_budgets_are_one_for_all_workers(tmp_path: Path) -> None:
                 content = CONTENT % f"number {number}".encode()
                 codes.append(talk.mail("x@proseware.com", "c@adatum.com", content=content).code)
         assert codes.count(250) == 15, "no lease is open between two messages"
-        assert {it["worker"] for it in server.events("accepted")} == {1, 2}
+        assert {it["worker"] for it in server.wait_for_events("accepted", 15)} == {1, 2}
 
 
 def test_sessions_from_an_address_are_counted_together(tmp_path: Path) -> None:
