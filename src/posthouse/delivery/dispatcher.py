@@ -338,6 +338,8 @@ class Dispatcher:
 
     async def _sleep(self, next_due: datetime) -> bool:
         """Wait until something arrives, a lane has room (True), or something becomes due."""
+        if self._wanted.is_set():
+            return True
         pause = max(timedelta(0), min(LONGEST_SLEEP, next_due - self._now()))
         if (seconds := self._lanes.next_begin()) is not None:
             pause = min(pause, timedelta(seconds=seconds))
