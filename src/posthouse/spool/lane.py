@@ -3,7 +3,7 @@
 Guarantee: once `durable` was called for a record that was not lazy, it survives a power cut. A
 record for which it was not called may or may not be found after a restart, but never in part.
 Records that arrive during a flush share the next one. There is no timer for them: an idle lane
-flushes at once, a busy one gathers groups by itself.
+flushes at once, which is when the turn of who appends is over; a busy one gathers groups by itself.
 """
 
 import os
