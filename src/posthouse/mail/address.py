@@ -42,10 +42,7 @@ class Mailbox(Struct, frozen=True, order=True):
     domain: str
 
     def __str__(self) -> str:
-        if _DOT_STRING.fullmatch(self.local_part):
-            return f"{self.local_part}@{self.domain}"
-        quoted = self.local_part.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{quoted}"@{self.domain}'
+        return f"{_local_part_text(self.local_part)}@{self.domain}"
 
     @property
     def folded(self) -> "Mailbox":
@@ -61,6 +58,15 @@ class Mailbox(Struct, frozen=True, order=True):
         """The mailbox without a plus tag (RFC 5233 §1): `ann+shop` becomes `ann`."""
         name, _, _ = self.local_part.partition("+")
         return Mailbox(name, self.domain) if name else self
+
+
+@lru_cache(maxsize=4096)
+def _local_part_text(local_part: str) -> str:
+    """Return what stands before the @, quoted where it has to be (RFC 5321 §4.1.2)."""
+    if _DOT_STRING.fullmatch(local_part):
+        return local_part
+    quoted = local_part.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{quoted}"'
 
 
 class ReversePath(Struct, frozen=True):
