@@ -172,11 +172,11 @@ async def test_bodies_of_each_form_are_read(answer: str, body: bytes) -> None:
         (page("", status="404 Not Found"), "404"),
         (page("", "Content-Length: 99999999"), "too long"),
         (page("x" * 70_000), "too long"),
-        (page("FFFFFFF\r\n", "Transfer-Encoding: chunked"), "too long"),
-        (page("zz\r\n", "Transfer-Encoding: chunked"), "invalid literal"),
+        (page("FFFFFFF\r\n", "Transfer-Encoding: chunked"), "cut off"),
+        (page("zz\r\n", "Transfer-Encoding: chunked"), "illegal chunk"),
         (page("x" * 40_000, "X: " + "y" * 40_000), "too long"),
         ("220 this is mail\r\n\r\n", "no web server"),
-        ("", "0 bytes read"),
+        ("", "cut off"),
     ],
 )
 async def test_pages_that_try_to_do_harm_end_with_an_error(answer: str, words: str) -> None:

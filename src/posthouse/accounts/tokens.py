@@ -22,7 +22,8 @@ from joserfc.errors import JoseError, SecurityWarning
 from msgspec import Struct
 
 from posthouse.accounts.answers import ElsewhereError, TokenError
-from posthouse.accounts.http_post import HttpError, post_form
+from posthouse.accounts.http_post import post_form
+from posthouse.protocol.http import HttpError
 
 ALGORITHMS: Final = (
     "RS256",

@@ -6,7 +6,7 @@ from typing import Final
 
 from posthouse.dns.answers import Answer, TemporaryFailure
 from posthouse.dns.resolver import Resolver
-from posthouse.wire.https import HEAD_OCTETS_MAX, Connect, Streams
+from posthouse.wire.https import Connect, Streams
 
 ADDRESSES_MAX: Final = 4
 
@@ -23,7 +23,7 @@ def connector(resolver: Resolver) -> Connect:
         for address in found.values[:ADDRESSES_MAX]:
             try:
                 return await asyncio.open_connection(
-                    str(address), port, ssl=context, server_hostname=host, limit=HEAD_OCTETS_MAX
+                    str(address), port, ssl=context, server_hostname=host
                 )
             except ssl.SSLError:
                 raise

@@ -1,4 +1,4 @@
-"""Getting one small page of the web, with hard limits (RFC 9112, GET only).
+"""Getting one small page of the web, with hard limits.
 
 No cookies, no proxies; a redirect is followed on the same host only, so that asking a domain for
 its settings tells nobody else that somebody asked.
@@ -10,11 +10,10 @@ from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from posthouse.probe.certificate import problem_of
+from posthouse.protocol.http import HEAD_OCTETS_MAX, HttpAnswer, HttpError, HttpExchange
 
-HEAD_OCTETS_MAX: Final = 16 * 1024
-BODY_OCTETS_MAX: Final = 64 * 1024
 REDIRECTS_MAX: Final = 3
-_MOVED: Final = frozenset({"301", "302", "303", "307", "308"})
+_MOVED: Final = frozenset({301, 302, 303, 307, 308})
 
 
 class PageError(Exception):
@@ -39,19 +38,19 @@ async def fetch(url: str, *, tls: ssl.SSLContext, seconds: float) -> bytes:
         raise PageError(f"no answer within {seconds:g} s") from None
     except ssl.SSLError as error:
         raise PageError(f"TLS: {problem_of(error)[1]}") from None
-    except (OSError, ValueError, asyncio.IncompleteReadError) as problem:
+    except (OSError, ValueError, HttpError) as problem:
         raise PageError(str(problem)) from None
 
 
 async def _follow(url: str, tls: ssl.SSLContext) -> bytes:
     parts = _checked_address(url)
     for _ in range(REDIRECTS_MAX + 1):
-        status, fields, body = await _get(parts, tls)
-        if status == "200":
-            return body
-        if status not in _MOVED:
-            raise PageError(f"answer {status}")
-        target = _checked_address(urljoin(parts.geturl(), fields.get("location", "")))
+        answer = await _get(parts, tls)
+        if answer.status == 200:
+            return answer.body
+        if answer.status not in _MOVED:
+            raise PageError(f"answer {answer.status}")
+        target = _checked_address(urljoin(parts.geturl(), answer.fields.get("location", "")))
         if target.hostname != parts.hostname:
             raise PageError(f"it leads to another host: {target.hostname}")
         if parts.scheme == "https" and target.scheme == "http":
@@ -68,62 +67,19 @@ def _checked_address(url: str) -> SplitResult:
     return parts
 
 
-async def _get(parts: SplitResult, tls: ssl.SSLContext) -> tuple[str, dict[str, str], bytes]:
+async def _get(parts: SplitResult, tls: ssl.SSLContext) -> HttpAnswer:
     secure = parts.scheme == "https"
     host, port = parts.hostname or "", parts.port or (443 if secure else 80)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    request = f"GET {target} HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
-    request += "User-Agent: posthouse-doctor\r\nAccept: text/xml\r\nConnection: close\r\n\r\n"
-    reader, writer = await asyncio.open_connection(
-        host, port, ssl=tls if secure else None, limit=HEAD_OCTETS_MAX
-    )
+    fields = {"User-Agent": "posthouse-doctor", "Accept": "text/xml"}
+    exchange = HttpExchange("GET", parts.netloc.rpartition("@")[2], target, fields)
+    reader, writer = await asyncio.open_connection(host, port, ssl=tls if secure else None)
     try:
-        writer.write(request.encode("ascii"))
+        writer.write(exchange.octets)
         await writer.drain()
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        except asyncio.LimitOverrunError:
-            raise PageError("the head of the answer is too long") from None
-        lines = head.split("\r\n")
-        words = lines[0].split(" ")
-        if len(words) < 2 or not words[0].startswith("HTTP/1."):
-            raise PageError("this is no web server")
-        fields = {
-            name.strip().lower(): value.strip()
-            for name, _, value in (i.partition(":") for i in lines)
-        }
-        return words[1], fields, await _body(reader, fields) if words[1] == "200" else b""
+        answer = None
+        while answer is None:
+            answer = exchange.receive(await reader.read(HEAD_OCTETS_MAX))
+        return answer
     finally:
         writer.close()
-
-
-async def _body(reader: asyncio.StreamReader, fields: dict[str, str]) -> bytes:
-    if fields.get("transfer-encoding", "").lower() == "chunked":
-        return await _chunks(reader)
-    length = fields.get("content-length", "")
-    if length.isascii() and length.isdecimal():
-        return await reader.readexactly(_checked(int(length)))
-    pieces = bytearray()
-    while piece := await reader.read(BODY_OCTETS_MAX):
-        pieces += piece
-        _checked(len(pieces))
-    return bytes(pieces)
-
-
-async def _chunks(reader: asyncio.StreamReader) -> bytes:
-    """Read a chunked body (RFC 9112 section 7.1); trailers are left unread."""
-    pieces = bytearray()
-    while True:
-        line = await reader.readline()
-        size = int(line.split(b";")[0].strip() or b"x", 16)
-        if size == 0:
-            return bytes(pieces)
-        _checked(len(pieces) + size)
-        pieces += await reader.readexactly(size)
-        await reader.readexactly(2)
-
-
-def _checked(octets: int) -> int:
-    if not 0 <= octets <= BODY_OCTETS_MAX:
-        raise PageError("the page is too long")
-    return octets
