@@ -521,6 +521,20 @@ async def test_a_work_that_cannot_be_settled_does_not_stop_the_others(
     await house.close()
 
 
+async def test_what_was_taken_already_stays_when_nothing_can_be_recorded(house: House) -> None:
+    async with Sink() as sink:
+        house.hosts.hosts["theirs.example"] = (host(sink.port),)
+        for number in range(200):
+            house.accept(to(f"u{number}@theirs.example"))
+        house.dispatcher.start()
+        await house.until(lambda: len(sink.mails) >= 5)
+        house.spool.fail(StorageError("broken", "a flush failed"))
+        under_way = len(sink.mails) + 20
+        await house.until(lambda: not house.dispatcher._workers)
+        assert len(sink.mails) <= under_way
+    house.log[:] = [it for it in house.log if not isinstance(it, events.StoreFailed)]
+
+
 async def test_nothing_goes_to_a_paused_destination_also_after_a_restart(tmp_path: Path) -> None:
     house = House(tmp_path)
     async with Sink() as sink:

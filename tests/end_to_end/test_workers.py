@@ -379,6 +379,26 @@ def test_sighup_reloads_all_and_a_broken_file_changes_none(server: Server) -> No
     server.file.write_text(good)
 
 
+def test_a_reload_that_cannot_be_kept_is_told_and_changes_nothing(server: Server) -> None:
+    place = server.storage / "workers" / "configuration.new"
+    place.mkdir()  # nothing can be written there, like on a disk without room
+    with pytest.raises(LabError, match="cannot be written"):
+        server.ask(requests.Reload())
+    server.signal(signal.SIGHUP)
+    server.wait_for_events("reload-failed", 2)
+    place.rmdir()
+    server.ask(requests.Reload())
+
+
+def test_a_foreign_file_where_the_workers_meet_is_named(tmp_path: Path) -> None:
+    server = Server(tmp_path, sharing(FROM_HERE))
+    (server.storage / "workers").write_text("a person's")
+    with pytest.raises(LabError, match="workers cannot be made: File exists"):
+        server.start()
+    server.stop()
+    assert "this is a bug" not in server.log()
+
+
 def test_mail_of_workers_that_are_no_more_is_delivered_after_a_restart(tmp_path: Path) -> None:
     more = sharing(FROM_HERE, workers=3, via="smtp://127.0.0.1:9")
     with running(tmp_path, more) as server, sinking() as sink:

@@ -96,3 +96,11 @@ async def test_a_path_too_long_for_a_socket_is_told(tmp_path: Path) -> None:
     control = ControlSocket(tmp_path / ("x" * 120), perform, lambda _: None)
     with pytest.raises(StartError, match="too long for a socket"):
         await control.start()
+
+
+async def test_it_ends_also_where_nothing_can_be_removed_any_more(tmp_path: Path) -> None:
+    control = ControlSocket(tmp_path, perform, list[LogEvent]().append)
+    await control.start()
+    control.path.unlink()
+    control.path.mkdir()  # cannot be unlinked, like all on a disk that turned read-only
+    await control.stop()

@@ -315,8 +315,10 @@ class Dispatcher:
     async def _try(self, lane: Lane, work: Work) -> None:
         settled = False
         try:
-            if work.destination in self._paused and not work.bounce:
+            if self._spool.trouble is not None:  # what cannot be recorded would be delivered again
                 return  # and it is given back
+            if work.destination in self._paused and not work.bounce:
+                return
             trouble = None if lane.is_open else lane.closed(self._now())
             if trouble and not work.bounce:
                 await self._attempts.settle(work, dict.fromkeys(work.indices, _not_tried(trouble)))

@@ -1,6 +1,7 @@
 """A worker as the supervisor sees it: a process, from its start to its end."""
 
 import asyncio
+import math
 import signal
 import time
 from contextlib import suppress
@@ -36,8 +37,12 @@ class Hand:
         return self._child.process_id if self._child else 0
 
     def count_end(self, quick_seconds: float) -> int:
-        """Return how many times in a row it ended within so many seconds of its start."""
+        """Return how many times in a row it ended within so many seconds of its start.
+
+        One that could not even be started has ended at once.
+        """
         quick = time.monotonic() - self._started < quick_seconds
+        self._started = math.inf  # until it begins again
         self._quick_ends = self._quick_ends + 1 if quick else 0
         return self._quick_ends
 

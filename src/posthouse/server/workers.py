@@ -93,7 +93,7 @@ def supervise(
         close_all(shares)
         raise
     try:
-        (directory / WORKERS_DIRECTORY).mkdir(mode=0o700, exist_ok=True)
+        _make_room(directory / WORKERS_DIRECTORY)
         raise_handle_limit()
         premises = Premises(path, loaded, directory, shares, certificate, shadow)
         children, mould = copies(premises, lock)  # first: from here on there are threads
@@ -105,6 +105,14 @@ def supervise(
     finally:
         close_all(shares)
         lock.release()
+
+
+def _make_room(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+    except OSError as problem:
+        why = problem.strerror or str(problem)
+        raise StartError(f"the directory {directory} cannot be made: {why}") from None
 
 
 class Supervisor:
@@ -364,10 +372,18 @@ class Supervisor:
         return loaded
 
     def _keep_in_force(self, text: str) -> None:
-        """Keep what holds now: a worker that is started again takes this, not a broken file."""
-        self._text = text
+        """Keep what holds now: a worker that is started again takes this, not a broken file.
+
+        Raises:
+            StartError: If it cannot be written.
+        """
         in_force = self._premises.in_force
         fresh = in_force.with_suffix(".new")
-        fresh.touch(mode=0o600)
-        fresh.write_text(text, "utf-8")
-        fresh.replace(in_force)
+        try:
+            fresh.touch(mode=0o600)
+            fresh.write_text(text, "utf-8")
+            fresh.replace(in_force)
+        except OSError as problem:
+            why = problem.strerror or str(problem)
+            raise StartError(f"{in_force} cannot be written: {why}") from None
+        self._text = text
