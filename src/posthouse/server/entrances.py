@@ -1,13 +1,19 @@
 """Where connections come in: the sockets of a worker, and for a while those of one that is gone."""
 
 import asyncio
+import socket
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Final
 
 from posthouse.config.schema import Configuration
 from posthouse.server.incoming import SERVED
 from posthouse.server.listeners import BACKLOG, BoundListener, Sharing, bind
 from posthouse.server.troubles import StartError
+
+AT_ONCE: Final = 8
+"""Connections taken in one turn of the loop. libuv takes one for each descriptor that listens: few
+sessions would run at a time, however many wait, and a flush of the journal serve one or two."""
 
 Share = tuple[BoundListener, ...]
 """The listeners of one worker."""
@@ -119,12 +125,18 @@ class Entrances:
         return [
             await loop.create_server(
                 partial(self._protocol, listener.name),
-                sock=it,
+                sock=each,
                 backlog=BACKLOG,  # else 100: a burst of clients would wait for seconds
             )
             for listener in bound
             for it in listener.sockets
+            for each in _several(it)
         ]
+
+
+def _several(listening: socket.socket) -> tuple[socket.socket, ...]:
+    """The same socket by several descriptors."""
+    return listening, *(listening.dup() for _ in range(1, AT_ONCE))
 
 
 def places_of(bound: Share) -> dict[str, list[str]]:
