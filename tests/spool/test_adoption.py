@@ -88,6 +88,27 @@ def test_a_take_over_that_was_cut_off_goes_on_and_doubles_nothing(
         assert not left.exists()
 
 
+def test_a_worker_that_begins_while_its_old_spool_is_removed_keeps_its_mail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, begun, remove_all = tmp_path / "spool-2", list[JournaledSpool](), shutil.rmtree
+    spool_at(left, 1).close()
+
+    def remove(path: Path, *, ignore_errors: bool = False) -> None:
+        if path.exists():
+            (path / "spool.lock").unlink()  # whichever file is the first
+            begun.append(spool_at(left, 1))
+        remove_all(path, ignore_errors=ignore_errors)
+
+    with closing(spool_at(tmp_path / "spool", 0)) as spool:
+        monkeypatch.setattr(shutil, "rmtree", remove)
+        adopt(spool, left, Clock())
+    with closing(begun[0]) as spool:
+        kept = accept(spool, envelope("bob@example.net"))
+    with closing(spool_at(left, 1)) as spool:
+        assert spool.message(kept) is not None
+
+
 def test_a_spool_that_a_worker_has_is_left_to_it(tmp_path: Path) -> None:
     with (
         closing(spool_at(tmp_path / "spool", 0)) as spool,

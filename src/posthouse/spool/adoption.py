@@ -48,7 +48,7 @@ def adopt(
     try:
         count, refused = _move_all(spool, left, goes_on)
         if not refused and goes_on():
-            shutil.rmtree(left)
+            _remove(left)
     except sqlite3.Error as error:
         raise storage_error(error, left / "spool.db") from error
     except OSError as error:
@@ -58,6 +58,14 @@ def adopt(
     if refused:
         raise StorageError("refused", f"{left}: {refused} messages have ids that are taken")
     return count
+
+
+def _remove(left: Path) -> None:
+    """Remove an empty spool. A worker that begins meanwhile begins another, whose files stay."""
+    gone = left.with_name(f"{left.name}.gone")
+    shutil.rmtree(gone, ignore_errors=True)  # of a removal that was cut off
+    left.rename(gone)
+    shutil.rmtree(gone)
 
 
 def _move_all(spool: Spool, left: Path, goes_on: Callable[[], bool]) -> tuple[int, int]:
