@@ -11,7 +11,7 @@ from posthouse.server.incoming import SERVED
 from posthouse.server.listeners import BACKLOG, BoundListener, Sharing, bind
 from posthouse.server.troubles import StartError
 
-AT_ONCE: Final = 8
+AT_ONCE: Final = 4  # each costs a lone client a system call
 """Connections taken in one turn of the loop. libuv takes one for each descriptor that listens: few
 sessions would run at a time, however many wait, and a flush of the journal serve one or two."""
 
