@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from posthouse.spool.disk import Disk
 from posthouse.spool.records import Offspring, Settled, StorageError
 from posthouse.spool.spool import RESERVE_OCTETS
+from posthouse.spool.writer import GROUP_CHANGES_MAX, Change
 from tests.spool.ground import LARGE, NOON, accept, envelope, offer, opened, take
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +52,20 @@ def test_a_full_disk_is_told_and_recovers_by_itself(tmp_path: Path, content: byt
         after = accept(spool, envelope("c@example.org"), content)
         assert [it.id for it in spool.list_messages()] == [before, after]
         assert len(list((tmp_path / "large").iterdir())) == (2 if content is LARGE else 0)
+
+
+def test_who_asks_is_answered_also_behind_more_outcomes_than_a_group_holds(tmp_path: Path) -> None:
+    disk, answers = FillingDisk(), list[StorageError | None]()
+    with opened(tmp_path, disk=disk) as spool:
+        disk.full = True
+        for _ in range(2 * GROUP_CHANGES_MAX):
+            spool._writer.submit(Change(lambda: None, answers.append, lazy=True))
+        asked = threading.Event()
+        spool._writer.submit(Change(lambda: None, lambda _: asked.set()))
+        told = asked.wait(5)
+        disk.full = False
+        assert told
+    assert answers == [None] * (2 * GROUP_CHANGES_MAX), "and the outcomes are kept"
 
 
 def test_no_outcome_is_lost_on_a_full_disk(tmp_path: Path) -> None:

@@ -171,12 +171,14 @@ class Writer:
             self._blame_one(group, error)
             return
         trouble = storage_error(error, self._path)
-        lazy = [change for change in group if change.lazy]
         with self._changed:
             if trouble.kind == "full":
                 self._resting = True
-                if not self._closed:
-                    self._waiting[:0] = lazy
+                # Also those behind: more outcomes than a group holds would keep them waiting.
+                kept = self._waiting if self._closed else [*group, *self._waiting]
+                group = [*group, *self._waiting]
+                self._waiting = [change for change in kept if change.lazy]
+                self._eager = 0
             else:
                 self.trouble = trouble
         _tell([change for change in group if not change.lazy], trouble)
