@@ -209,6 +209,17 @@ def test_without_a_word_about_memory_everything_needs_a_thread(tmp_path: Path) -
     assert open_listed(tmp_path, listings) is None
 
 
+def test_a_system_that_cannot_say_what_it_has_in_memory_serves_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maildir, "NOWAIT", 0)  # as where Python has no RWF_NOWAIT
+    deliver(tmp_path, "first")
+    drop = open_maildrop(tmp_path, Listings())
+    assert drop.ready(1) is None
+    assert b"".join(drop.read(1)) == b"first\r\n"
+    drop.close()
+
+
 def test_a_maildrop_that_did_not_change_opens_without_a_thread(tmp_path: Path) -> None:
     deliver(tmp_path, "a", "b")
     listings = Listings(clock=later)

@@ -41,6 +41,7 @@ def test_a_request_is_one_write() -> None:
     posted = HttpExchange("POST", "web.example:8443", "/", {}, b"{}").octets
     assert posted.endswith(b"Content-Length: 2\r\n\r\n{}")
     assert b"Host: web.example:8443\r\n" in posted
+    assert b"Content-Length: 0\r\n" in HttpExchange("POST", "web.example", "/", {}).octets
 
 
 @given(st.integers(1, 40))

@@ -22,6 +22,7 @@ from posthouse.mailbox.measured import Sizes
 
 BLOCK_OCTETS: Final = 64 * 1024
 FOLDERS: Final = ("tmp", "new", "cur")
+NOWAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)  # only Linux has it
 _WIRE_OCTETS: Final = re.compile(r",W=(\d{1,15})(?=[,:]|$)")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
 _deliveries = count(1)
@@ -147,7 +148,7 @@ def read_from_memory(directory: Path, entry: Entry) -> bytes | None:
     try:
         file = _open_file(f"{directory}/{entry.folder}/{entry.name}", os.O_NONBLOCK)
         try:
-            while got := os.preadv(file, (buffer[size:],), size, os.RWF_NOWAIT):
+            while got := os.preadv(file, (buffer[size:],), size, NOWAIT):
                 size += got
         finally:
             os.close(file)
@@ -158,8 +159,10 @@ def read_from_memory(directory: Path, entry: Entry) -> bytes | None:
 
 def answers_from_memory(file: int) -> bool:
     """Whether the file system of an open file can say what it has in memory: local disks can."""
+    if not NOWAIT:
+        return False
     try:
-        os.preadv(file, (bytearray(1),), 0, os.RWF_NOWAIT)
+        os.preadv(file, (bytearray(1),), 0, NOWAIT)
     except OSError as error:
         return error.errno == errno.EAGAIN
     return True

@@ -60,7 +60,7 @@ class HttpExchange:
         if not (plain and target.startswith("/")):
             raise HttpError(f"{target!a} is no path of a web address")
         headers = [("Host", host), ("Connection", "close"), *fields.items()]
-        if body:
+        if body or verb == "POST":
             headers.append(("Content-Length", str(len(body))))
         self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_OCTETS_MAX)
         self._response: h11.Response | None = None

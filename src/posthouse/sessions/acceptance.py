@@ -16,9 +16,11 @@ from posthouse.policy.content import decide_content
 from posthouse.policy.decision import Decision, Stage, Step, Verdict
 from posthouse.policy.facts import Client, Finding, Request
 from posthouse.policy.reasons import Reason
+from posthouse.policy.recognition import Known
 from posthouse.policy.rules import Rules, Service
 from posthouse.protocol.smtp.events import ContentEnded
 from posthouse.protocol.smtp.replies import FOR_BAD_CONTENT
+from posthouse.sessions.content import IncomingContent
 from posthouse.sessions.gathering import Facts, addresses_used, authorship_of
 from posthouse.sessions.submission import missing_fields
 from posthouse.sessions.transaction import Transaction
@@ -43,25 +45,26 @@ class Judged(Struct, frozen=True):
 
 
 def judge(
-    transaction: Transaction, ended: ContentEnded, base: Request, facts: Facts, rules: Rules
+    transaction: Transaction,
+    ended: ContentEnded,
+    base: Request,
+    facts: Facts,
+    rules: Rules,
+    lasting: Known | None,
 ) -> Judged:
     """Decide about a whole content.
 
     Args:
         transaction: To which it belongs.
         ended: What the protocol core says of its form.
-        base: What is known without the content: time, client, usage.
+        base: What is known without the content: time, client, reverse-path, recipients.
         facts: To look up addresses that the header names.
         rules: What the operator allows.
+        lasting: What the doors say, where no moment can change it.
     """
     content = transaction.content
     assert content is not None, "content has come"
-    request = replace(
-        base,
-        reverse_path=transaction.mail.reverse_path,
-        recipients=transaction.mailboxes,
-        octets=ended.octets_total,
-    )
+    request = replace(base, octets=ended.octets_total)
     if ended.bad == TOO_BIG:
         octets = max(ended.octets_total, rules.limits.message_octets + 1)
         request = replace(request, octets=octets)
@@ -74,12 +77,12 @@ def judge(
         return _misformed(request, "its header section is larger than 64 KiB")
     if transaction.mail.body == "BINARYMIME" and content.header.malformed:
         return _misformed(request, content.header.malformed)  # only its body may be binary
-    return _judge_whole(transaction, request, facts, rules)
+    return _judge_whole(content, request, facts, rules, lasting)
 
 
-def _judge_whole(transaction: Transaction, request: Request, facts: Facts, rules: Rules) -> Judged:
-    content = transaction.content
-    assert content is not None, "content has come"
+def _judge_whole(
+    content: IncomingContent, request: Request, facts: Facts, rules: Rules, lasting: Known | None
+) -> Judged:
     request = replace(
         request,
         authorship=authorship_of(authorship(content.header)),
@@ -89,7 +92,7 @@ def _judge_whole(transaction: Transaction, request: Request, facts: Facts, rules
     taken = facts.taken(request.client, addresses_used(request))
     if taken:
         request = replace(request, taken=taken)
-    return Judged(decide_content(request, rules, transaction.known_by(rules)), request)
+    return Judged(decide_content(request, rules, lasting), request)
 
 
 def _misformed(request: Request, detail: str) -> Judged:

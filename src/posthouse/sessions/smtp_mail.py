@@ -109,12 +109,11 @@ class MailWork:
             octets=event.declared_octets or 0,
             taken=facts.taken(client, (sender,) if sender else ()),
         )
-        said = self._lasting(request, rules)
-        decision = decide_mail(request, rules, said)
+        decision = decide_mail(request, rules, self._lasting(request, rules))
         if not decision.accepted:
             return service.recorder.record(decision, request, rules).reply
         granted = service.recorder.grant(decision, request)
-        self.transaction = Transaction(event, granted, (rules, said))
+        self.transaction = Transaction(event, granted)
         self.begun += 1
         return granted.reply
 
@@ -143,6 +142,7 @@ class MailWork:
     def add_recipient(self, event: RecipientReceived) -> Reply:
         """Answer RCPT; each recipient is decided by itself."""
         transaction, service = self._open(), self._service
+        rules = service.rules
         transaction.asked = True
         exists, unreadable = self._look_up(event.forward_path)
         request = Request(
@@ -157,9 +157,9 @@ class MailWork:
             taken=transaction.taken,
         )
         service.facts.take_note(request)
-        decision = decide_recipient(request, service.rules, transaction.known_by(service.rules))
+        decision = decide_recipient(request, rules, self._lasting(request, rules))
         if not decision.accepted:
-            return service.recorder.record(decision, request, service.rules).reply
+            return service.recorder.record(decision, request, rules).reply
         granted = service.recorder.grant(decision, request)
         transaction.accept(event, granted, self._destination(event.forward_path))
         return granted.reply
@@ -246,7 +246,9 @@ class MailWork:
             return self._record(refused).reply
         content = transaction.content or self._open_content()
         content.finish()
-        judged = judge(transaction, event, self._request(), service.facts, service.rules)
+        request, rules = self._request(), service.rules
+        known = self._lasting(request, rules)
+        judged = judge(transaction, event, request, service.facts, rules, known)
         if not judged.decision.accepted:
             self.abandon()
             return self._record(judged).reply

@@ -7,8 +7,6 @@ from posthouse.mail.envelope import Envelope, Recipient
 from posthouse.policy.decision import Decision
 from posthouse.policy.networks import address_text
 from posthouse.policy.reasons import Reason
-from posthouse.policy.recognition import Known
-from posthouse.policy.rules import Rules
 from posthouse.protocol.smtp.events import MailReceived, RecipientReceived
 from posthouse.sessions.content import IncomingContent
 from posthouse.sessions.recording import Granted
@@ -25,7 +23,6 @@ class Transaction:
         account: Primary address of the account that was recognised; "".
         recognised: The client came through a door.
         taken: Addresses used so far that are other people's.
-        lasting: What the doors said at MAIL, if it holds to the end, and by which rules.
         at: When it began.
         asked: A recipient was asked for, granted or not.
         grants: What was granted and is not recorded yet: MAIL first, then its recipients.
@@ -44,7 +41,6 @@ class Transaction:
         "content",
         "granted_paths",
         "grants",
-        "lasting",
         "mail",
         "mailboxes",
         "no_room",
@@ -57,7 +53,6 @@ class Transaction:
         self,
         mail: MailReceived,
         granted: Granted,
-        lasting: tuple[Rules, Known | None],
     ) -> None:
         self.at = granted.request.at
         self.mail = mail
@@ -65,7 +60,6 @@ class Transaction:
         self.account = account_of(granted.decision)
         self.recognised = bool(granted.decision.recognitions)
         self.taken = granted.request.taken
-        self.lasting = lasting
         self.grants = [granted]
         self.asked = False
         self.recipients: list[Recipient] = []
@@ -73,11 +67,6 @@ class Transaction:
         self.granted_paths: tuple[Mailbox, ...] = ()
         self.content: IncomingContent | None = None
         self.no_room: StorageError | None = None
-
-    def known_by(self, rules: Rules) -> Known | None:
-        """Return what the doors said at MAIL, if these rules were asked and it still holds."""
-        asked, known = self.lasting
-        return known if asked is rules else None
 
     def accept(self, event: RecipientReceived, granted: Granted, mailbox: Mailbox) -> None:
         """Add a recipient that the policy accepted, once; `mailbox` is where its mail goes."""

@@ -6,7 +6,7 @@ certificate was verified, and for no other.
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -15,6 +15,7 @@ from posthouse.protocol.http import HEAD_OCTETS_MAX, HttpError, HttpExchange
 
 SECONDS_MAX: Final = 20.0
 
+_What: TypeAlias = tuple[str, str, Mapping[str, str], bytes]  # verb, path, fields, body
 Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect: TypeAlias = Callable[[str, int, ssl.SSLContext], Awaitable[Streams]]
 """Opens a TLS connection to a host by its name, the certificate verified against that name."""
@@ -63,21 +64,20 @@ class Https:
         Raises:
             HttpsError: If there is another answer than 2xx, none in time, or one that is too long.
         """
-        return await self._ask(host, 443, path)
+        return await self._ask(host, 443, ("GET", path, {}, b""))
 
     async def post(
         self, host: str, path: str, body: bytes, media_type: str, *, port: int = 443
     ) -> Page:
         """Send a body; as `get`."""
-        return await self._ask(host, port, path, body, media_type)
+        fields = {"Content-Type": media_type}
+        return await self._ask(host, port, ("POST", path, fields, body))
 
-    async def _ask(
-        self, host: str, port: int, path: str, body: bytes = b"", media_type: str = ""
-    ) -> Page:
-        fields = {"User-Agent": "posthouse"} | ({"Content-Type": media_type} if media_type else {})
+    async def _ask(self, host: str, port: int, what: _What) -> Page:
+        verb, path, fields, body = what
         named = host if port == 443 else f"{host}:{port}"
         try:
-            exchange = HttpExchange("POST" if body else "GET", named, path, fields, body)
+            exchange = HttpExchange(verb, named, path, {"User-Agent": "posthouse", **fields}, body)
             async with asyncio.timeout(self._seconds):
                 reader, writer = await self._connect(host, port, self._context)
                 try:
