@@ -83,6 +83,7 @@ def test_a_destination_can_be_paused_and_resumed(server: Server, ill: Sink) -> N
     retried = command("queue", "retry", one)
     assert f"{one}: due now" in retried.out
     assert "paused.example is paused: its mail waits" in retried.err
+    assert "is paused" not in command("queue", "retry", "--domain", "others.example").err
     assert not any("paused.example" in it for it in ill.commands)
     (row,) = [it for it in command("queue", "list").out.splitlines() if one in it]
     assert "  paused  " in row

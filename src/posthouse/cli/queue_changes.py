@@ -34,8 +34,9 @@ _yes: Final = click.option("--yes", is_flag=True, help="Do not ask first.")
 @shared_options
 def retry(**choice: Any) -> int:  # noqa: ANN401 - of several types
     """Try messages now, but those for a paused destination."""
-    code = _change(QueueRetry, chosen(choice), "due now")
-    _tell_what_is_paused()
+    wanted = chosen(choice)
+    code = _change(QueueRetry, wanted, "due now")
+    _tell_what_is_paused(wanted)
     return code
 
 
@@ -91,8 +92,9 @@ def drop(because: str, *, yes: bool, **choice: Any) -> int:  # noqa: ANN401 - th
 def move(via: str, **choice: Any) -> int:  # noqa: ANN401 - the same
     """Send messages by another way: now, or when a pause ends."""
     told = "given back to the configured route" if via == "route" else f"sent by {via}"
-    code = _change(partial(QueueMove, via=via), chosen(choice), told)
-    _tell_what_is_paused()
+    wanted = chosen(choice)
+    code = _change(partial(QueueMove, via=via), wanted, told)
+    _tell_what_is_paused(wanted)
     return code
 
 
@@ -135,10 +137,14 @@ def _agreed(choice: Choice, question: str) -> bool:
     return agreed
 
 
-def _tell_what_is_paused() -> None:
+def _tell_what_is_paused(choice: Choice) -> None:
     """What is due for these waits all the same."""
+    if current_options().quiet:
+        return
+    about = choice.wanted.get("destination", "").lower()
     for it in ask_server(open_installation(current_options()), QueueSummary(limit=0))["paused"]:
-        note(f"{it['destination']} is paused: its mail waits until `posthouse queue resume`")
+        if about in ("", it["destination"]):
+            note(f"{it['destination']} is paused: its mail waits until `posthouse queue resume`")
 
 
 def _change(make: Callable[..., QueueChange], choice: Choice, became: str) -> int:
