@@ -35,14 +35,13 @@ class SmallDisk:
         """Leave so many octets free; 0 for none at all."""
         state = os.statvfs(self.place)
         octets = state.f_bavail * state.f_frsize - free
-        with self._ballast.open("ab") as file:
+        with self._ballast.open("ab", buffering=0) as file:  # nothing is left for its end
             if free:
                 os.posix_fallocate(file.fileno(), file.tell(), octets)
                 return
             try:
                 while True:
                     file.write(bytes(65536))
-                    file.flush()
             except OSError:
                 return
 
